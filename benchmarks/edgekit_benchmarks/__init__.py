@@ -1,0 +1,1 @@
+"""Measure models: latency and memory, with their uncertainty."""

@@ -1,0 +1,60 @@
+"""The command line: parse, call one library function, print."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+import edgekit
+from edgekit.errors import EdgekitError
+
+_COMMANDS = {
+    "convert": "Turn a trained model into verified TFLite and ONNX files.",
+    "demo": "The whole way on a bundled model and real data, offline, in about a minute.",
+    "doctor": "What is installed, which runtimes work here, what is missing.",
+    "evaluate": "Score model files on labelled data, side by side, with intervals.",
+    "inspect": "What a model file is, takes, gives, weighs and was made from.",
+}
+"""Name and short help of each command; `edgekit.cli.<name>` is imported when it is used."""
+
+
+
+class Group(click.Group):
+    """Imports a command when it is called; prints EdgekitError as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, sorted."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command called `cmd_name`."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"edgekit.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table above, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error that a user can act on is one line and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except EdgekitError as error:
+            shown = click.ClickException(str(error))
+            shown.exit_code = error.exit_code
+            raise shown from error
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(edgekit.__version__, prog_name="edgekit")
+def main() -> None:
+    """Take a trained Keras model to the small device that will run it, and prove that it works.
+
+    Example: edgekit convert model.keras --to tflite,onnx --quantize int8 --calibrate data.npz
+    """

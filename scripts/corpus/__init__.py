@@ -1,0 +1,1 @@
+"""Keras architectures with seeded weights and data, for the support matrix and for tests."""

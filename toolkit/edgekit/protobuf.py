@@ -15,11 +15,11 @@ _VARINT_LONGEST_BYTES = 10
 
 
 class WireError(ValueError):
-    """The bytes are not a message of this format; `at` is the offset within the message."""
+    """The bytes are not a message of this format; says what, and where in the message."""
 
-    def __init__(self, what: str, at: int) -> None:
-        super().__init__(f"{what} at byte {at}")
-        self.at = at
+
+def _wrong(at: int, what: str) -> WireError:
+    return WireError(f"{what} at byte {at}")
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -36,7 +36,7 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
             return value & 0xFFFF_FFFF_FFFF_FFFF, here + 1
         shift += 7
     what = "number is cut off" if at + _VARINT_LONGEST_BYTES > len(data) else "number is too long"
-    raise WireError(what, at)
+    raise _wrong(at, what)
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
@@ -59,12 +59,12 @@ def fields(data: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
             key, at = varint(data, at)
         number, wire_type = key >> 3, key & 7
         if number == 0:
-            raise WireError("field number 0", start)
+            raise _wrong(start, "field number 0")
         if wire_type == BYTES:
             length, at = varint(data, at)
             if length > end - at:
                 what = f"field {number} is {length} bytes long where {end - at} are left"
-                raise WireError(what, start)
+                raise _wrong(start, what)
             yield number, wire_type, 0, data[at : at + length]
             at += length
         elif wire_type == VARINT:
@@ -73,12 +73,12 @@ def fields(data: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
         elif wire_type in {FIXED32, FIXED64}:
             size = 4 if wire_type == FIXED32 else 8
             if size > end - at:
-                raise WireError(f"field {number} is cut off", start)
+                raise _wrong(start, f"field {number} is cut off")
             content = data[at : at + size]
             yield number, wire_type, int.from_bytes(content, "little"), content
             at += size
         else:
-            raise WireError(f"field {number} has wire type {wire_type}", start)
+            raise _wrong(start, f"field {number} has wire type {wire_type}")
 
 
 def signed(value: int) -> int:
@@ -107,7 +107,7 @@ def packed_integers(data: memoryview, *, limit: int) -> list[int]:
         value, at = varint(data, at)
         found.append(signed(value))
         if len(found) > limit:
-            raise WireError(f"more than {limit} numbers in a list", at)
+            raise _wrong(at, f"more than {limit} numbers in a list")
     return found
 
 

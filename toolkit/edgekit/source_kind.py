@@ -54,40 +54,44 @@ def sniff(path: str | os.PathLike[str]) -> SourceKind:
         if stat.S_ISDIR(status.st_mode):
             return _sniff_folder(path)
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(f"{path}: not a regular file; give {_READABLE}")
+            raise _refused(path, f"not a regular file; give {_READABLE}")
         if status.st_size == 0:
-            raise SourceError(f"{path}: the file is empty; save or copy the model again")
+            raise _refused(path, "the file is empty; save or copy the model again")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             return _sniff_file(path, view)
     except OSError as error:
         raise unreadable(path, error) from None
     except ValueError as error:  # an embedded NUL in the path; a file that shrinks meanwhile
-        raise SourceError(f"{str(path)!r}: cannot be read ({error}); check the path") from None
+        raise _refused(repr(str(path)), f"cannot be read ({error}); check the path") from None
 
 
 def unreadable(path: Path, error: OSError) -> SourceError:
     """The SourceError for a path that the system would not let us read."""
     if isinstance(error, FileNotFoundError):
-        return SourceError(f"{path}: no such file or folder; check the path")
+        return _refused(path, "no such file or folder; check the path")
     if isinstance(error, NotADirectoryError):
-        return SourceError(f"{path}: a part of this path is a file, not a folder; check the path")
+        return _refused(path, "a part of this path is a file, not a folder; check the path")
     if isinstance(error, PermissionError):
-        return SourceError(f"{path}: permission denied; make it readable: chmod u+r {path}")
-    return SourceError(f"{path}: cannot be read ({error.strerror or error}); check the path")
+        return _refused(path, f"permission denied; make it readable: chmod u+r {path}")
+    return _refused(path, f"cannot be read ({error.strerror or error}); check the path")
+
+
+def _refused(path: Path | str, told: str) -> SourceError:
+    return SourceError(f"{path}: {told}")
 
 
 def _sniff_folder(path: Path) -> SourceKind:
-    names = sorted(os.listdir(path))
+    names = sorted(inside.name for inside in path.iterdir())
     if "saved_model.pb" in names:
         return "savedmodel"
-    inside = [name for name in names if (path / name / "saved_model.pb").is_file()]
-    if inside:
-        hint = f"did you mean {path / inside[-1]}?"
+    versions = [name for name in names if (path / name / "saved_model.pb").is_file()]
+    if versions:
+        hint = f"did you mean {path / versions[-1]}?"
     elif {"config.json", "metadata.json"} <= set(names):
         hint = "this looks like an unpacked .keras file: give the .keras file itself"
     else:
         hint = f"give {_READABLE}"
-    raise SourceError(f"{path}: a folder without saved_model.pb; {hint}")
+    raise _refused(path, f"a folder without saved_model.pb; {hint}")
 
 
 def _sniff_file(path: Path, view: mmap.mmap) -> SourceKind:
@@ -101,15 +105,15 @@ def _sniff_file(path: Path, view: mmap.mmap) -> SourceKind:
             return _sniff_hdf5(path, view, offset)
     for magic, told in _FOREIGN:
         if head.startswith(magic):
-            raise SourceError(f"{path}: {told}")
+            raise _refused(path, told)
     if head[0] == 0x80 and head[1:2] <= b"\x05":
         told = "a Python pickle, which is never opened: it could run any code"
-        raise SourceError(f"{path}: {told}; {_FULL_MODEL}")
+        raise _refused(path, f"{told}; {_FULL_MODEL}")
     if not any(view[: min(len(view), 65536)]):
         told = "holds nothing but zeros: the copy went wrong; copy it again"
-        raise SourceError(f"{path}: {told}")
+        raise _refused(path, told)
     if _is_text(head):
-        raise SourceError(f"{path}: {_about_text(head)}")
+        raise _refused(path, _about_text(head))
     return _sniff_protobuf(path, view)
 
 
@@ -119,23 +123,23 @@ def _sniff_zip(path: Path) -> SourceKind:
             names = set(archive.namelist())
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, ValueError):
         told = "the zip archive is truncated or damaged"
-        raise SourceError(f"{path}: {told}; save or copy the model again") from None
+        raise _refused(path, f"{told}; save or copy the model again") from None
     if {"config.json", "metadata.json"} <= names:
         return "keras"
     last = {name.rpartition("/")[2] for name in names}
     if "data.pkl" in last:
-        raise SourceError(f"{path}: {_TORCH}")
+        raise _refused(path, _TORCH)
     if names and all(name.endswith(".npy") for name in names):
-        raise SourceError(f"{path}: a NumPy archive, not a model; give {_READABLE}")
+        raise _refused(path, f"a NumPy archive, not a model; give {_READABLE}")
     if "saved_model.pb" in last:
-        raise SourceError(f"{path}: a zipped SavedModel; unpack it and give the folder")
+        raise _refused(path, "a zipped SavedModel; unpack it and give the folder")
     told = "a zip archive without config.json and metadata.json, so not a .keras file"
-    raise SourceError(f"{path}: {told}; {_FULL_MODEL}")
+    raise _refused(path, f"{told}; {_FULL_MODEL}")
 
 
 def _sniff_hdf5(path: Path, view: mmap.mmap, base: int) -> SourceKind:
     if len(view) < base + 64:
-        raise SourceError(f"{path}: the HDF5 file is truncated; save or copy the model again")
+        raise _refused(path, "the HDF5 file is truncated; save or copy the model again")
     version = view[base + 8]
     width_at, end_at = (base + 13, base + 40) if version < 2 else (base + 9, base + 28)
     if version == 1:
@@ -145,10 +149,10 @@ def _sniff_hdf5(path: Path, view: mmap.mmap, base: int) -> SourceKind:
         end = base + int.from_bytes(view[end_at : end_at + 8], "little")
         if len(view) < end:
             told = f"the HDF5 file is truncated: {len(view)} of {end} bytes are here"
-            raise SourceError(f"{path}: {told}; save or copy the model again")
+            raise _refused(path, f"{told}; save or copy the model again")
     if view.find(b"model_config") < 0:
         told = "an HDF5 file without a model in it (weights only: no model_config)"
-        raise SourceError(f"{path}: {told}; {_FULL_MODEL}")
+        raise _refused(path, f"{told}; {_FULL_MODEL}")
     return "h5"
 
 
@@ -158,9 +162,8 @@ def _sniff_protobuf(path: Path, view: mmap.mmap) -> SourceKind:
     seen: set[int] = set()
     found: str | None = None
     with memoryview(view) as data:
-        walk = protobuf.fields(data)
         try:
-            for number, wire_type, _, content in walk:
+            for number, wire_type, _, content in protobuf.fields(data):
                 content.release()
                 if wire_types.get(number) != wire_type:
                     break
@@ -170,18 +173,17 @@ def _sniff_protobuf(path: Path, view: mmap.mmap) -> SourceKind:
         except protobuf.WireError as error:
             if 1 in seen:
                 found = f"the ONNX file is truncated or damaged ({error})"
-        walk.close()
     if found == "onnx":
         return "onnx"
     if found:
-        raise SourceError(f"{path}: {found}; export or copy the model again")
+        raise _refused(path, f"{found}; export or copy the model again")
     if path.name in {"saved_model.pb", "keras_metadata.pb"}:
         told = f"a part of a SavedModel; give its folder: {path.parent}"
-        raise SourceError(f"{path}: {told}")
+        raise _refused(path, told)
     if path.suffix == ".pb":
         told = "a .pb file that is not ONNX (a frozen TensorFlow graph?)"
-        raise SourceError(f"{path}: {told}; give a SavedModel folder instead")
-    raise SourceError(f"{path}: no model that edgekit knows; give {_READABLE}")
+        raise _refused(path, f"{told}; give a SavedModel folder instead")
+    raise _refused(path, f"no model that edgekit knows; give {_READABLE}")
 
 
 def _is_text(head: bytes) -> bool:

@@ -48,9 +48,13 @@ def test_on_a_terminal_the_line_is_wiped_at_the_end(terminal: Terminal) -> None:
 
 
 def test_ctrl_c_wipes_the_line(terminal: Terminal) -> None:
-    with pytest.raises(KeyboardInterrupt), Progress(1, stream=terminal) as progress:
-        progress.step("load")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with Progress(1, stream=terminal) as progress:
+            progress.step("load")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 

@@ -1,0 +1,163 @@
+"""Run and check model files; served in a child process that never imports TensorFlow.
+
+What is checked here sees what the device will see: the file, its runtime, and nothing else. Arrays
+come and go as .npz files; the samples of an input have shape ``(n, *input shape, batch included)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.child_main import tell
+from edgekit.compare import compare
+from edgekit.errors import DataError, VerificationError
+from edgekit.sessions import Session, open_session
+
+_CHUNK_BYTES = 1 << 20
+_GZIP_FRAME_BYTES = 18
+
+
+def verify(path: str, samples: str, reference: str, threads: int = 1) -> dict[str, Any]:
+    """Load the file, run it on `samples`, and compare with what the original gave.
+
+    Args:
+        path: the .tflite or .onnx file.
+        samples: .npz, an array for each input, shape ``(n, *input shape)``.
+        reference: .npz, an array for each output, shape ``(n, *output shape)``.
+        threads: for the runtime.
+
+    Returns:
+        `Comparison.to_dict()`, with ``size_bytes``, ``gzip_bytes`` and ``sha256`` of the file.
+
+    Raises:
+        SourceError: the file is damaged.
+        VerificationError: the runtime refuses the file or fails.
+        DataError: the samples do not fit the file's inputs.
+    """
+    with open_session(path, threads=threads) as session:
+        outputs = _run_each(session, _arrays(samples))
+    expected = _arrays(reference)
+    comparison = compare(
+        {name: _merge_batch(array) for name, array in expected.items()},
+        {name: _merge_batch(array) for name, array in outputs.items()},
+    )
+    _assert_no_tensorflow()
+    return {**comparison.to_dict(), **weigh(path)}
+
+
+def run(path: str, samples: str, out: str, threads: int = 1) -> dict[str, Any]:
+    """Run the file on `samples` and write its outputs, as real numbers, to the .npz `out`.
+
+    Returns:
+        ``inputs`` and ``outputs``: `TensorSpec.to_dict()` of each.
+
+    Raises:
+        SourceError: the file is damaged.
+        VerificationError: the runtime refuses the file or fails.
+        DataError: the samples do not fit the file's inputs.
+    """
+    with open_session(path, threads=threads) as session:
+        outputs = _run_each(session, _arrays(samples))
+        specs = {
+            "inputs": [spec.to_dict() for spec in session.inputs],
+            "outputs": [spec.to_dict() for spec in session.outputs],
+        }
+    save_arrays(out, outputs)
+    _assert_no_tensorflow()
+    return specs
+
+
+def reload(path: str, samples: str, expected_outputs: str, threads: int = 1) -> dict[str, Any]:
+    """Load the file once more, after something was embedded: its outputs must not differ by a bit.
+
+    Returns:
+        ``size_bytes``, ``gzip_bytes`` and ``sha256`` of the file.
+
+    Raises:
+        SourceError: the file is damaged.
+        VerificationError: it does not load, or an output differs.
+    """
+    with open_session(path, threads=threads) as session:
+        outputs = _run_each(session, _arrays(samples))
+    expected = _arrays(expected_outputs)
+    for name, array in expected.items():
+        given = outputs.get(name)
+        if given is None or given.dtype != array.dtype or given.tobytes() != array.tobytes():
+            message = (
+                f"{Path(path).name}: output {name!r} changed when the manifest was embedded; "
+                "report this as a bug"
+            )
+            raise VerificationError(message)
+    _assert_no_tensorflow()
+    return weigh(path)
+
+
+def weigh(path: str) -> dict[str, Any]:
+    """Bytes on disk, bytes after gzip (level 6), and SHA-256 of a file."""
+    digest = hashlib.sha256()
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    size = packed = 0
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+            packed += len(packer.compress(chunk))
+    packed += len(packer.flush()) + _GZIP_FRAME_BYTES
+    return {"size_bytes": size, "gzip_bytes": packed, "sha256": digest.hexdigest()}
+
+
+def save_arrays(path: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an .npz that `numpy.load` reads; names may be anything, ``file`` too."""
+    with zipfile.ZipFile(path, "w") as archive:  # numpy.savez has parameters of its own
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+
+
+def _arrays(path: str) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _run_each(session: Session, samples: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Outputs stacked on a new first axis, a run for each sample."""
+    if len(samples) == len(session.inputs) == 1:  # a single input needs no name
+        samples = {session.inputs[0].name: next(iter(samples.values()))}
+    counts = {len(array) for array in samples.values()}
+    if len(counts) != 1 or 0 in counts:
+        message = f"samples: {sorted(counts)} of the inputs; each input needs as many, at least one"
+        raise DataError(message)
+    quantized = {spec.name for spec in session.inputs if spec.quantization}
+    rows: list[dict[str, NDArray[Any]]] = []
+    count = counts.pop()
+    for index in range(count):
+        tell(f"sample {index + 1} of {count}")
+        row = {
+            # Samples are real numbers; only ids and other integers go in as they are.
+            name: array[index].astype(np.float32) if name in quantized else array[index]
+            for name, array in samples.items()
+        }
+        rows.append(session.run_real(row))
+    try:
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    except ValueError:
+        message = "outputs: their shape depends on the values; such a model cannot be compared"
+        raise VerificationError(message) from None
+
+
+def _merge_batch(array: NDArray[Any]) -> NDArray[Any]:
+    """(n, batch, …) to (n * batch, …): every row of every sample is compared."""
+    return array.reshape(-1, *array.shape[2:]) if array.ndim >= 2 else array
+
+
+def _assert_no_tensorflow() -> None:
+    assert "tensorflow" not in sys.modules, "the checking process must not import TensorFlow"

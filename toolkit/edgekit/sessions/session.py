@@ -1,0 +1,144 @@
+"""What every opened model does, whichever runtime runs it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import DataError
+from edgekit.sessions.quantized import dequantize, stored
+from edgekit.tensors import TensorSpec
+
+
+class Session(ABC):
+    """A model file, loaded and ready; use it in ``with``, or close it.
+
+    Not for use by several threads at once.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @abstractmethod
+    def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once on arrays that fit `self.inputs` in name, dtype and shape."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the model go; safe to call twice."""
+
+    def __enter__(self) -> Session:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the model go."""
+        self.close()
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run on arrays of the stored dtypes; what comes back are copies of the stored dtypes.
+
+        Arrays whose first dimension differs from a batch size fixed in the file are run piece by
+        piece; the last piece is filled up with copies of its last row, whose results are dropped.
+
+        Args:
+            inputs: an array for each input, shape ``(batch, …)``.
+
+        Raises:
+            DataError: a name is missing or unknown; a dtype or shape does not fit.
+            VerificationError: the runtime fails.
+        """
+        arrays = self._checked(inputs)
+        batch = self._fixed_batch()
+        rows = {array.shape[0] if array.ndim else 1 for array in arrays.values()}
+        if batch is None or rows == {batch}:
+            return self._invoke(arrays)
+        if len(rows) > 1:
+            sizes = ", ".join(f"{name}: {len(array)}" for name, array in arrays.items())
+            message = f"inputs: different numbers of rows ({sizes}); give each input as many"
+            raise DataError(message)
+        return self._in_pieces(arrays, rows.pop(), batch)
+
+    def run_real(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run on real numbers and give real numbers, whatever the file stores.
+
+        Integer-quantized inputs are quantized (rounded half to even, clipped) and such outputs
+        come back as float32. Data that has the file's own dtype already passes through unchanged.
+
+        Raises:
+            DataError: as `run`; and NaN, or fractions, where the file takes integers.
+            VerificationError: the runtime fails.
+        """
+        specs = {spec.name: spec for spec in self.inputs}
+        raw = self.run(
+            {
+                name: stored(values, specs[name]) if name in specs else values
+                for name, values in inputs.items()
+            }
+        )
+        return {
+            spec.name: dequantize(raw[spec.name], spec) if spec.quantization else raw[spec.name]
+            for spec in self.outputs
+        }
+
+    def _checked(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        wanted = [spec.name for spec in self.inputs]
+        if set(inputs) != set(wanted):
+            message = f"inputs {sorted(inputs)}: the model takes {wanted}; name them so"
+            raise DataError(message)
+        arrays = {name: np.asarray(inputs[name]) for name in wanted}
+        for spec in self.inputs:
+            array = arrays[spec.name]
+            if spec.dtype not in ("string", array.dtype.name):
+                message = (
+                    f"input {spec.name!r}: is {array.dtype}, the file takes {spec.dtype}; "
+                    "convert it, or use run_real"
+                )
+                raise DataError(message)
+            if not _fits(array.shape, spec.shape):
+                shown = tuple("any" if size is None else size for size in spec.shape)
+                message = (
+                    f"input {spec.name!r}: has shape {array.shape}, the model takes "
+                    f"({', '.join(map(str, shown))}); reshape the data, or see --preprocess"
+                )
+                raise DataError(message)
+        return arrays
+
+    def _fixed_batch(self) -> int | None:
+        """The batch size that is fixed in the file; None when it is free, or there is none."""
+        firsts = {spec.shape[0] if spec.shape else None for spec in self.inputs}
+        return firsts.pop() if len(firsts) == 1 else None
+
+    def _in_pieces(
+        self, arrays: dict[str, NDArray[Any]], rows: int, batch: int
+    ) -> dict[str, NDArray[Any]]:
+        pieces: dict[str, list[NDArray[Any]]] = {spec.name: [] for spec in self.outputs}
+        for start in range(0, rows, batch):
+            piece = {name: array[start : start + batch] for name, array in arrays.items()}
+            missing = batch - min(batch, rows - start)
+            if missing:
+                piece = {
+                    name: np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
+                    for name, array in piece.items()
+                }
+            for name, output in self._invoke(piece).items():
+                if not output.ndim or output.shape[0] != batch:
+                    message = (
+                        f"output {name!r}: has shape {output.shape}, not a row for each of the "
+                        f"{batch} inputs the file takes at once; give exactly {batch} rows"
+                    )
+                    raise DataError(message)
+                pieces[name].append(output[: batch - missing])
+        return {name: np.concatenate(parts) for name, parts in pieces.items()}
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Whether `shape` can be fed; the first dimension may always be run piece by piece."""
+    if len(shape) != len(wanted):
+        return False
+    pairs = list(zip(shape, wanted, strict=True))
+    return all(size == want or want is None for size, want in pairs[1:]) and 0 not in shape[:1]

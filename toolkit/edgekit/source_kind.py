@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
 import zipfile
@@ -11,6 +10,7 @@ from typing import Literal, get_args
 
 from edgekit import protobuf
 from edgekit.errors import SourceError
+from edgekit.mapped_file import map_file, unreadable
 
 SourceKind = Literal["keras", "h5", "savedmodel", "tflite", "onnx"]
 SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
@@ -55,25 +55,11 @@ def sniff(path: str | os.PathLike[str]) -> SourceKind:
             return _sniff_folder(path)
         if not stat.S_ISREG(status.st_mode):
             raise _refused(path, f"not a regular file; give {_READABLE}")
-        if status.st_size == 0:
-            raise _refused(path, "the file is empty; save or copy the model again")
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-            return _sniff_file(path, view)
+        return _sniff_file(path, map_file(path))
     except OSError as error:
         raise unreadable(path, error) from None
     except ValueError as error:  # an embedded NUL in the path; a file that shrinks meanwhile
         raise _refused(repr(str(path)), f"cannot be read ({error}); check the path") from None
-
-
-def unreadable(path: Path, error: OSError) -> SourceError:
-    """The SourceError for a path that the system would not let us read."""
-    if isinstance(error, FileNotFoundError):
-        return _refused(path, "no such file or folder; check the path")
-    if isinstance(error, NotADirectoryError):
-        return _refused(path, "a part of this path is a file, not a folder; check the path")
-    if isinstance(error, PermissionError):
-        return _refused(path, f"permission denied; make it readable: chmod u+r {path}")
-    return _refused(path, f"cannot be read ({error.strerror or error}); check the path")
 
 
 def _refused(path: Path | str, told: str) -> SourceError:
@@ -94,8 +80,8 @@ def _sniff_folder(path: Path) -> SourceKind:
     raise _refused(path, f"a folder without saved_model.pb; {hint}")
 
 
-def _sniff_file(path: Path, view: mmap.mmap) -> SourceKind:
-    head = view[:_HEAD_BYTES]
+def _sniff_file(path: Path, view: memoryview) -> SourceKind:
+    head = bytes(view[:_HEAD_BYTES])
     if head[4:8] == b"TFL3":
         return "tflite"
     if head.startswith(_ZIP_MAGIC):
@@ -137,7 +123,7 @@ def _sniff_zip(path: Path) -> SourceKind:
     raise _refused(path, f"{told}; {_FULL_MODEL}")
 
 
-def _sniff_hdf5(path: Path, view: mmap.mmap, base: int) -> SourceKind:
+def _sniff_hdf5(path: Path, view: memoryview, base: int) -> SourceKind:
     if len(view) < base + 64:
         raise _refused(path, "the HDF5 file is truncated; save or copy the model again")
     version = view[base + 8]
@@ -150,29 +136,33 @@ def _sniff_hdf5(path: Path, view: mmap.mmap, base: int) -> SourceKind:
         if len(view) < end:
             told = f"the HDF5 file is truncated: {len(view)} of {end} bytes are here"
             raise _refused(path, f"{told}; save or copy the model again")
-    if view.find(b"model_config") < 0:
+    if not _contains(view, b"model_config"):
         told = "an HDF5 file without a model in it (weights only: no model_config)"
         raise _refused(path, f"{told}; {_FULL_MODEL}")
     return "h5"
 
 
-def _sniff_protobuf(path: Path, view: mmap.mmap) -> SourceKind:
+def _contains(view: memoryview, wanted: bytes) -> bool:
+    step = 1 << 20
+    ends = range(0, len(view), step)
+    return any(wanted in bytes(view[at : at + step + len(wanted)]) for at in ends)
+
+
+def _sniff_protobuf(path: Path, view: memoryview) -> SourceKind:
     """ONNX has no magic number: its fields must be a ModelProto's, with a version and a graph."""
     wire_types = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
     seen: set[int] = set()
     found: str | None = None
-    with memoryview(view) as data:
-        try:
-            for number, wire_type, _, content in protobuf.fields(data):
-                content.release()
-                if wire_types.get(number) != wire_type:
-                    break
-                seen.add(number)
-            else:
-                found = "onnx" if {1, 7} <= seen else None
-        except protobuf.WireError as error:
-            if 1 in seen:
-                found = f"the ONNX file is truncated or damaged ({error})"
+    try:
+        for number, wire_type, _, _ in protobuf.fields(view):
+            if wire_types.get(number) != wire_type:
+                break
+            seen.add(number)
+        else:
+            found = "onnx" if {1, 7} <= seen else None
+    except protobuf.WireError as error:
+        if 1 in seen:
+            found = f"the ONNX file is truncated or damaged ({error})"
     if found == "onnx":
         return "onnx"
     if found:

@@ -1,0 +1,37 @@
+"""A file's bytes without a copy of them: pages come and go as they are looked at."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+from edgekit.errors import SourceError
+
+
+def map_file(path: Path) -> memoryview:
+    """The content of `path`, read-only. The mapping ends with the last view of it.
+
+    Raises:
+        SourceError: missing, unreadable or empty.
+    """
+    try:
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except ValueError:
+        message = f"{path}: the file is empty; save or copy the model again"
+        raise SourceError(message) from None
+
+
+def unreadable(path: Path, error: OSError) -> SourceError:
+    """The SourceError for a path that the system would not let us read."""
+    if isinstance(error, FileNotFoundError):
+        told = "no such file or folder; check the path"
+    elif isinstance(error, NotADirectoryError):
+        told = "a part of this path is a file, not a folder; check the path"
+    elif isinstance(error, PermissionError):
+        told = f"permission denied; make it readable: chmod u+r {path}"
+    else:
+        told = f"cannot be read ({error.strerror or error}); check the path"
+    return SourceError(f"{path}: {told}")

@@ -107,8 +107,8 @@ def diagnose(*, time_limit_s: float = _TIME_LIMIT_S) -> Report:
     """
     with ThreadPoolExecutor(len(RUNTIMES)) as pool:
         trials = pool.map(lambda name: try_runtime(name, time_limit_s=time_limit_s), RUNTIMES)
-        wanted = requirements()
-        packages = tuple(_package(one) for one in wanted if one.extra not in {"", "all", "dev"})
+        wanted = tuple(one for one in requirements() if one.extra not in {"all", "dev"})
+        packages = tuple(_package(one) for one in wanted if one.extra)
         problems = _version_problems(wanted) + _combination_problems()
         runtimes = tuple(trials)
     broken = tuple(

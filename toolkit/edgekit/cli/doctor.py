@@ -41,12 +41,18 @@ def _lines(report: Report) -> list[str]:
     runtimes = {runtime.name for runtime in report.runtimes}
     rest = [p for p in report.packages if p.name not in runtimes and p.extra != "tflite-runtime"]
     if rest:
-        lines += ["", "For converting, not tried here", *(_package_line(package) for package in rest)]
+        lines += [
+            "",
+            "For converting, not tried here",
+            *(_package_line(package) for package in rest),
+        ]
     missing = sorted({package.extra for package in rest if package.version is None})
     if missing:
         lines.append(f"  to add what is missing: {install_command(','.join(missing))}")
     lines += ["", *(f"{p.level}: {p.message}" for p in report.problems)]
-    lines.append("Healthy: a runtime works, nothing is at odds." if report.healthy else "Not healthy.")
+    lines.append(
+        "Healthy: a runtime works, nothing is at odds." if report.healthy else "Not healthy."
+    )
     return lines
 
 

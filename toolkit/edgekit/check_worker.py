@@ -43,15 +43,27 @@ def verify(path: str, samples: str, reference: str, threads: int = 1) -> dict[st
         VerificationError: the runtime refuses the file or fails.
         DataError: the samples do not fit the file's inputs.
     """
-    with open_session(path, threads=threads) as session:
-        outputs = _run_each(session, _arrays(samples))
-    expected = _arrays(reference)
-    comparison = compare(
-        {name: _merge_batch(array) for name, array in expected.items()},
-        {name: _merge_batch(array) for name, array in outputs.items()},
-    )
+    outputs = outputs_of(path, samples, threads=threads)
+    comparison = compare(merge_batch(_arrays(reference)), merge_batch(outputs))
     _assert_no_tensorflow()
     return {**comparison.to_dict(), **weigh(path)}
+
+
+def compare_files(outputs: str, reference: str) -> dict[str, Any]:
+    """Compare two .npz of outputs, shape ``(n, *output shape)``: `Comparison.to_dict()`."""
+    return compare(merge_batch(_arrays(reference)), merge_batch(_arrays(outputs))).to_dict()
+
+
+def outputs_of(path: str, samples: str, *, threads: int = 1) -> dict[str, NDArray[Any]]:
+    """Load the file and run it on each sample: outputs of shape ``(n, *output shape)``.
+
+    Raises:
+        SourceError: the file is damaged.
+        VerificationError: the runtime refuses the file or fails.
+        DataError: the samples do not fit the file's inputs.
+    """
+    with open_session(path, threads=threads) as session:
+        return _run_each(session, _arrays(samples))
 
 
 def run(path: str, samples: str, out: str, threads: int = 1) -> dict[str, Any]:
@@ -102,7 +114,12 @@ def reload(path: str, samples: str, expected_outputs: str, threads: int = 1) -> 
 
 
 def weigh(path: str) -> dict[str, Any]:
-    """Bytes on disk, bytes after gzip (level 6), and SHA-256 of a file."""
+    """Bytes on disk, bytes after gzip (level 6), and SHA-256 of a file.
+
+    A folder weighs what its files do; its SHA-256 is over their names and SHA-256, sorted.
+    """
+    if Path(path).is_dir():
+        return _weigh_folder(Path(path))
     digest = hashlib.sha256()
     packer = zlib.compressobj(6, zlib.DEFLATED, -15)
     size = packed = 0
@@ -113,6 +130,19 @@ def weigh(path: str) -> dict[str, Any]:
             packed += len(packer.compress(chunk))
     packed += len(packer.flush()) + _GZIP_FRAME_BYTES
     return {"size_bytes": size, "gzip_bytes": packed, "sha256": digest.hexdigest()}
+
+
+def _weigh_folder(folder: Path) -> dict[str, Any]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    weights = [weigh(str(file)) for file in files]
+    digest = hashlib.sha256()
+    for file, weight in zip(files, weights, strict=True):
+        digest.update(f"{file.relative_to(folder).as_posix()} {weight['sha256']}\n".encode())
+    return {
+        "size_bytes": sum(weight["size_bytes"] for weight in weights),
+        "gzip_bytes": sum(weight["gzip_bytes"] for weight in weights),
+        "sha256": digest.hexdigest(),
+    }
 
 
 def save_arrays(path: str, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -154,9 +184,12 @@ def _run_each(session: Session, samples: dict[str, NDArray[Any]]) -> dict[str, N
         raise VerificationError(message) from None
 
 
-def _merge_batch(array: NDArray[Any]) -> NDArray[Any]:
+def merge_batch(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """(n, batch, …) to (n * batch, …): every row of every sample is compared."""
-    return array.reshape(-1, *array.shape[2:]) if array.ndim >= 2 else array
+    return {
+        name: array.reshape(-1, *array.shape[2:]) if array.ndim >= 2 else array
+        for name, array in arrays.items()
+    }
 
 
 def _assert_no_tensorflow() -> None:

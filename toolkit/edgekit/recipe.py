@@ -21,7 +21,11 @@ AVAILABLE: dict[Format, tuple[Precision, ...]] = {
 }
 """Which precisions a format has. A new precision starts here; CONTRIBUTING says what follows."""
 
-SUFFIX: dict[Format, str] = {"tflite": ".tflite", "onnx": ".onnx", "savedmodel": ""}
+SUFFIX: dict[Format, str] = {
+    "tflite": ".tflite",
+    "onnx": ".onnx",
+    "savedmodel": ".savedmodel",
+}
 
 CALIBRATED: frozenset[Precision] = frozenset({"int8", "int16x8"})
 """Precisions with integer activations, which must see real inputs before they are made."""

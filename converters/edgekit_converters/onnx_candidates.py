@@ -1,0 +1,70 @@
+"""The operators of a model that quantization can change, and what was left alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgekit._lazy import need
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One operator that can be quantized, or left in float by its name."""
+
+    name: str
+    op_type: str
+    weight_bytes: int
+    """Size of its constant float32 inputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftInFloat:
+    """One operator that still computes in float in a quantized file, and why."""
+
+    name: str
+    op_type: str
+    reason: str
+
+
+def candidates(model: Any, op_types: frozenset[str]) -> tuple[Candidate, ...]:
+    """Operators of the main graph of one of `op_types` with a float input, in execution order."""
+    sizes = float_weight_bytes(model)
+    return tuple(
+        Candidate(
+            name=node.name,
+            op_type=node.op_type,
+            weight_bytes=sum(sizes.get(name, 0) for name in node.input),
+        )
+        for node in model.graph.node
+        if node.op_type in op_types
+    )
+
+
+def float_weight_bytes(model: Any) -> dict[str, int]:
+    """Bytes of each float32 initializer of the main graph."""
+    onnx = need("onnx", extra="convert")
+    return {
+        tensor.name: 4 * _count(tensor.dims)
+        for tensor in model.graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT
+    }
+
+
+def weights_of(model: Any, names: frozenset[str]) -> frozenset[str]:
+    """The initializers that the operators called `names` read."""
+    known = {tensor.name for tensor in model.graph.initializer}
+    return frozenset(
+        value
+        for node in model.graph.node
+        if node.name in names
+        for value in node.input
+        if value in known
+    )
+
+
+def _count(dims: Any) -> int:
+    total = 1
+    for size in dims:
+        total *= size
+    return total

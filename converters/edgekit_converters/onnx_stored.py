@@ -1,0 +1,100 @@
+"""Weights stored as 8-bit integers that become floats again when the runtime loads the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit._lazy import need
+from edgekit_converters.onnx_float16 import prepend
+from edgekit_converters.onnx_prepare import fresh, graphs, tensor_names
+
+_OVERHEAD_BYTES = 320
+"""About what the two added operators and their names cost in the file."""
+_LARGEST_SHARE = 0.45
+"""Integers and scales together may take at most this share of the float bytes."""
+_RECURRENT = ("LSTM", "GRU", "RNN")
+_RECURRENT_BIAS = 3
+
+
+def store_as_int8(model: Any, *, keep: frozenset[str] = frozenset()) -> None:
+    """Store every float32 weight of `model` that gains by it as int8; in place.
+
+    ``real = scale * stored``, with one scale for each slice along the axis that loses least.
+
+    Args:
+        model: an ``onnx.ModelProto``.
+        keep: names of initializers that stay as they are.
+    """
+    onnx = need("onnx", extra="convert")
+    taken = tensor_names(model)
+    kept = keep | frozenset(_biases(model))
+    for graph in graphs(model.graph):
+        added: list[Any] = []
+        scales: list[Any] = []
+        for tensor in list(graph.initializer):
+            if tensor.data_type != onnx.TensorProto.FLOAT or tensor.name in kept:
+                continue
+            found = quantize_weight(onnx.numpy_helper.to_array(tensor))
+            if found is None:
+                continue
+            stored, scale = found
+            name = fresh(tensor.name + "_int8", taken)
+            factor = fresh(tensor.name + "_scale", taken)
+            float_name = fresh(tensor.name + "_unscaled", taken)
+            added += [
+                onnx.helper.make_node(
+                    "Cast", [name], [float_name], name=float_name, to=onnx.TensorProto.FLOAT
+                ),
+                onnx.helper.make_node(
+                    "Mul", [float_name, factor], [tensor.name], name=tensor.name + "_restored"
+                ),
+            ]
+            scales.append(onnx.numpy_helper.from_array(scale, factor))
+            tensor.CopyFrom(onnx.numpy_helper.from_array(stored, name))
+        graph.initializer.extend(scales)
+        prepend(graph, added)
+
+
+def quantize_weight(values: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]] | None:
+    """Symmetric int8 of `values`, and scales that broadcast against it; None where nothing is won.
+
+    Args:
+        values: float32, any shape. Vectors are left alone: they are biases, and small.
+    """
+    if sum(size > 1 for size in values.shape) < 2 or not np.isfinite(values).all():
+        return None
+    candidates: list[tuple[float, int, NDArray[np.int8], NDArray[np.float32]]] = []
+    for axes in _slicings(values):
+        scale = np.abs(values).max(axis=axes, keepdims=True) / np.float32(127)
+        if values.size + 4 * scale.size > _LARGEST_SHARE * values.nbytes:
+            continue
+        if 3 * values.size - 4 * scale.size <= _OVERHEAD_BYTES:
+            continue
+        scale = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
+        stored = np.clip(np.rint(values / scale), -127, 127).astype(np.int8)
+        error = float(np.square(values - stored * scale, dtype=np.float64).sum())
+        candidates.append((error, len(candidates), stored, scale))
+    if not candidates:
+        return None
+    _, _, stored, scale = min(candidates, key=lambda found: found[:2])
+    return stored, scale
+
+
+def _slicings(values: NDArray[Any]) -> Iterator[tuple[int, ...]]:
+    """The axes that share a scale: all but one, for each one; or just the last."""
+    axes = range(values.ndim)
+    yield from (tuple(a for a in axes if a != kept) for kept in axes)
+    if values.ndim > 2:
+        yield (values.ndim - 1,)
+
+
+def _biases(model: Any) -> Iterator[str]:
+    """Vectors that recurrent operators take as matrices, one row for each direction."""
+    for node in chain.from_iterable(graph.node for graph in graphs(model.graph)):
+        if node.op_type in _RECURRENT:
+            yield from node.input[_RECURRENT_BIAS:]

@@ -22,8 +22,12 @@ def _smooth(
     field: npt.NDArray[Any] = random.normal(size=shape + (_WAVES,) * len(sides))
     for axis, side in enumerate(sides):
         waves = np.arange(_WAVES)
-        basis = np.cos(np.pi * waves[:, None] * (np.arange(side) + 0.5) / side) / (1 + waves)[:, None]
-        field = np.moveaxis(np.tensordot(field, basis, (len(shape) + axis, 0)), -1, len(shape) + axis)
+        basis = (
+            np.cos(np.pi * waves[:, None] * (np.arange(side) + 0.5) / side) / (1 + waves)[:, None]
+        )
+        field = np.moveaxis(
+            np.tensordot(field, basis, (len(shape) + axis, 0)), -1, len(shape) + axis
+        )
     return np.asarray(field / (field.std() + 1e-9))
 
 

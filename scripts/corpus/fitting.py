@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-
 from scripts.corpus.registry import Array, Built, first
 
 _RIDGE = 1e-2
@@ -45,15 +44,10 @@ def settle(model: Any, samples: dict[str, Array], *, passes: int = 3) -> None:
         layer.momentum = 0.5
     count = len(next(iter(samples.values())))
     for index in range(passes):
-        if index == passes - 1 and passes == 1:
-            break
-        if index == 0:
-            for layer in found:
-                layer.momentum = 0.0  # forget the initial zeros and ones at once
+        for layer in found:
+            layer.momentum = 0.5 if index else 0.0  # forget the initial zeros and ones at once
         start = index * _BATCH % max(1, count - _BATCH + 1)
         call(model, {name: each[start : start + _BATCH] for name, each in samples.items()}, True)
-        for layer in found:
-            layer.momentum = 0.5
     for layer, momentum in zip(found, momenta, strict=True):
         layer.momentum = momentum
 
@@ -87,8 +81,12 @@ def fit_head(
     centre, level = flat.mean(0), goal.mean(0)
     spread = flat - centre
     scale = _RIDGE * np.mean(spread**2) * len(spread) + 1e-9
-    fitted = np.linalg.solve(spread.T @ spread + scale * np.eye(spread.shape[1]), spread.T @ (goal - level))
-    head.set_weights([fitted.astype(np.float32), *([(level - centre @ fitted).astype(np.float32)] * len(rest))])
+    fitted = np.linalg.solve(
+        spread.T @ spread + scale * np.eye(spread.shape[1]), spread.T @ (goal - level)
+    )
+    head.set_weights(
+        [fitted.astype(np.float32), *([(level - centre @ fitted).astype(np.float32)] * len(rest))]
+    )
 
 
 def train(

@@ -12,6 +12,8 @@ import numpy.typing as npt
 Framework = Literal["keras3", "keras2"]
 Array = npt.NDArray[Any]
 
+BOTH: tuple[Framework, ...] = ("keras3", "keras2")
+
 CALIBRATION_SAMPLES = 32
 HELD_OUT_SAMPLES = 16
 SAMPLES = CALIBRATION_SAMPLES + HELD_OUT_SAMPLES
@@ -105,9 +107,7 @@ def model(
     return register
 
 
-def entries(
-    *, framework: Framework | None = None, only: Iterable[str] = ()
-) -> tuple[Entry, ...]:
+def entries(*, framework: Framework | None = None, only: Iterable[str] = ()) -> tuple[Entry, ...]:
     """Registered entries in order of registration, slow ones last.
 
     Raises:

@@ -23,11 +23,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data_csv import read_csv
 from edgekit.data_fit import fit
+from edgekit.data_folder import has_files
+from edgekit.data_function import is_function, read_function
 from edgekit.data_images import IMAGE_SUFFIXES, read_images
 from edgekit.data_npz import read_npy, read_npz
 from edgekit.data_random import read_random
 from edgekit.data_source import Source
+from edgekit.data_wav import read_sounds
 from edgekit.errors import DataError, EdgekitError, UsageError
 from edgekit.preprocess import Preprocess
 from edgekit.tensors import TensorSpec
@@ -176,12 +180,14 @@ def open_data(
 def _read(text: str, inputs: Sequence[TensorSpec], preprocess: Mapping[str, Preprocess]) -> Source:
     path = Path(text)
     if path.is_dir():
-        return read_images(path, inputs, preprocess.get(inputs[0].name))
+        return _read_folder(path, inputs, preprocess)
     head, _, split = text.rpartition(":")
     if not path.exists() and head.lower().endswith(".npz"):
         path = Path(head)
     else:
         split = ""
+    if not path.exists() and is_function(text):
+        return read_function(text, inputs)
     if not path.exists():
         message = f"no such file or folder; DATA is {SYNTAX}"
         raise DataError(message)
@@ -193,11 +199,25 @@ def _read(text: str, inputs: Sequence[TensorSpec], preprocess: Mapping[str, Prep
         return read_npz(path, inputs, split or None)
     if name.endswith(".npy"):
         return read_npy(path, inputs)
-    if name.endswith(IMAGE_SUFFIXES):
-        message = f"is a single image; give its folder, {path.parent}"
+    if name.endswith((".csv", ".csv.gz")):
+        return read_csv(path, inputs)
+    if name.endswith((*IMAGE_SUFFIXES, ".wav")):
+        message = f"is a single file; give its folder, {path.parent}"
         raise DataError(message)
     message = f"is no kind of data that is known here; DATA is {SYNTAX}"
     raise DataError(message)
+
+
+def _read_folder(
+    path: Path, inputs: Sequence[TensorSpec], preprocess: Mapping[str, Preprocess]
+) -> Source:
+    sounds, images = has_files(path, (".wav",)), has_files(path, IMAGE_SUFFIXES)
+    if sounds and images:
+        message = "has both images and .wav files; take one kind out"
+        raise DataError(message)
+    if sounds:
+        return read_sounds(path, inputs)
+    return read_images(path, inputs, preprocess.get(inputs[0].name))
 
 
 def _about(text: str, error: EdgekitError) -> DataError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +21,9 @@ Array = NDArray[Any]
 
 _SAMPLE_WORDS = ("x", "images", "image", "data", "features")
 _LABEL_WORDS = ("y", "labels", "label", "targets", "target")
-_BROKEN = (ValueError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError, SyntaxError)
+_BROKEN = (
+    ValueError, EOFError, OSError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _PICKLE = "holds Python pickles, which can run code and are never read; save plain number arrays"
 
 
@@ -53,7 +56,7 @@ def read_npz(path: Path, inputs: Sequence[TensorSpec], split: str | None) -> Sou
     An array belongs to an input by its name; with one input also by ``x`` (or ``images``, …). With
     `split`, names have it behind or before: ``x_train``, ``train_x``, ``image_train``. Labels are
     called ``y`` (or ``labels``, …) in the same way. Arrays that nobody named (``arr_0``, ``arr_1``)
-    are samples and labels.
+    are samples and labels. The only split there is need not be named.
 
     Raises:
         DataError: not a .npz, damaged, a pickle, or no array for an input (it lists what there is).
@@ -126,6 +129,8 @@ def _choose(
     """Which array is for which input, and which holds the labels."""
     if not split and len(inputs) == 1 and set(names) in ({"arr_0"}, {"arr_0", "arr_1"}):
         return {inputs[0].name: "arr_0"}, "arr_1" if "arr_1" in names else None
+    if not split and len(inputs) == 1 and len(splits := _splits(names)) == 1:
+        split = None if _find(names, (inputs[0].name, *_SAMPLE_WORDS), None) else splits[0]
     chosen: dict[str, str] = {}
     missing: list[str] = []
     for spec in inputs:

@@ -21,12 +21,20 @@ from PIL import Image
 
 from edgekit import pixels
 from edgekit.errors import DataError, UsageError
-from edgekit.preprocess_step import SIZES, STEPS, Step, parse_step, run_step, step_from_dict
+from edgekit.preprocess_step import (
+    CALCULATING,
+    SIZES,
+    STEPS,
+    Step,
+    parse_step,
+    run_step,
+    step_from_dict,
+)
 from edgekit.tensors import TensorSpec
 
 Array = NDArray[Any]
 
-__all__ = ["STEPS", "Preprocess", "Step", "for_inputs", "parse_prefixed"]
+__all__ = ["STEPS", "Preprocess", "Step", "decided", "for_inputs", "parse_prefixed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +69,11 @@ class Preprocess:
     def fixes_size(self) -> bool:
         """Whether a step decides height and width."""
         return any(step.name in SIZES for step in self.steps)
+
+    @property
+    def decides_values(self) -> bool:
+        """Whether it says in what range values are: a step calculates, or it is ``none``."""
+        return self.is_identity or any(step.name in CALCULATING for step in self.steps)
 
     @classmethod
     def parse(cls, text: str) -> Preprocess:
@@ -199,6 +212,11 @@ def for_inputs(texts: Sequence[str], inputs: Sequence[TensorSpec]) -> dict[str, 
             raise UsageError(message)
         found[name] = steps
     return found
+
+
+def decided(preprocess: Mapping[str, Preprocess]) -> frozenset[str]:
+    """The inputs for which the user said in what range their values go in."""
+    return frozenset(name for name, steps in preprocess.items() if steps.decides_values)
 
 
 def _is_batch(array: Array, spec: TensorSpec | None) -> bool:

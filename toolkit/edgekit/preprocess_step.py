@@ -31,6 +31,8 @@ STEPS: dict[str, str] = {
 
 _NUMBERS = ("scale", "mean", "std")
 SIZES = ("resize", "crop")
+CALCULATING = (*_NUMBERS, "0..1", "-1..1")
+"""Steps after which values are in another range than they are stored in."""
 _LONGEST_SIDE = 16384
 
 

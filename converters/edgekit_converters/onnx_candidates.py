@@ -12,8 +12,10 @@ from edgekit._lazy import need
 class Candidate:
     """One operator that can be quantized, or left in float by its name."""
 
-    name: str
-    op_type: str
+    identifier: str
+    """The name of its node in the prepared graph; the same each time the file is read."""
+    operator: str
+    """Its ONNX operator, such as ``Conv``."""
     weight_bytes: int
     """Size of its constant float32 inputs."""
 
@@ -22,8 +24,8 @@ class Candidate:
 class LeftInFloat:
     """One operator that still computes in float in a quantized file, and why."""
 
-    name: str
-    op_type: str
+    identifier: str
+    operator: str
     reason: str
 
 
@@ -32,8 +34,8 @@ def candidates(model: Any, op_types: frozenset[str]) -> tuple[Candidate, ...]:
     sizes = float_weight_bytes(model)
     return tuple(
         Candidate(
-            name=node.name,
-            op_type=node.op_type,
+            identifier=node.name,
+            operator=node.op_type,
             weight_bytes=sum(sizes.get(name, 0) for name in node.input),
         )
         for node in model.graph.node

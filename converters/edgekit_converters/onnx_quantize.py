@@ -13,11 +13,20 @@ from edgekit.recipe import IO, Precision
 from edgekit_converters.onnx_candidates import Candidate, LeftInFloat, candidates, weights_of
 from edgekit_converters.onnx_float16 import store_as_float16
 from edgekit_converters.onnx_int4 import store_as_int4
+from edgekit_converters.onnx_integer_io import io_quantization
 from edgekit_converters.onnx_prepare import prepare, tidy, write
 from edgekit_converters.onnx_static import OP_TYPES, Calibration, calibrate
 from edgekit_converters.onnx_stored import store_as_int8
 
-__all__ = ["Calibration", "Candidate", "LeftInFloat", "calibrate", "operators", "quantize"]
+__all__ = [
+    "Calibration",
+    "Candidate",
+    "LeftInFloat",
+    "calibrate",
+    "io_quantization",
+    "operators",
+    "quantize",
+]
 
 
 def quantize(
@@ -25,7 +34,7 @@ def quantize(
     out: Path,
     precision: Precision,
     *,
-    samples: Mapping[str, NDArray[Any]] | None = None,
+    samples: Mapping[str, NDArray[Any]] | Calibration | None = None,
     io: IO = "float32",
     keep_float: frozenset[str] = frozenset(),
 ) -> tuple[LeftInFloat, ...]:
@@ -36,7 +45,7 @@ def quantize(
         out: where the result goes; the folder exists.
         precision: any but ``float32``.
         samples: calibration data for int8 and int16x8: for each graph input an array of shape
-            (samples, *input shape, batch dimension included).
+            (samples, *input shape, batch dimension included); or what `calibrate` made of it.
         io: what an int8 model takes and gives.
         keep_float: names of operators (as `operators` gives them) that stay in float.
 
@@ -59,9 +68,8 @@ def quantize(
         if samples is None:
             message = f"{precision}: needs calibration data; give --calibrate DATA, or use dynamic"
             raise UsageError(message)
-        return calibrate(source, samples).quantize(
-            out, precision=precision, io=io, keep_float=keep_float
-        )
+        known = samples if isinstance(samples, Calibration) else calibrate(source, samples)
+        return known.quantize(out, precision=precision, io=io, keep_float=keep_float)
     model = prepare(source)
     if precision == "float16":
         store_as_float16(model, keep=weights_of(model, keep_float))

@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +34,11 @@ _POLL_S = 0.1
 _GRACE_S = 2.0
 _LOG_QUOTE_LINES = 3
 _LINE_LIMIT_BYTES = 64 << 20
+_STDERR = 2
+
+# A child asks to be killed when the *thread* that started it ends, for that is all Linux offers.
+# Hence all of them are started by this one, which lasts as long as the program.
+_starter = ThreadPoolExecutor(1, thread_name_prefix="edgekit-child-starter")
 
 
 def physical_memory_bytes() -> int:
@@ -74,11 +80,12 @@ class Child:
         self.limits = limits or Limits()
         self._verbose = verbose
         self._on_event = on_event or (lambda _: None)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: int = -1
         self._pending = b""
         self._log: IO[bytes] | None = None
+        self._busy = False
         self._closed = False
 
     def __enter__(self) -> Child:
@@ -104,6 +111,7 @@ class Child:
         with self._lock:
             process = self._ensure_started()
             request = json.dumps({"call": function, "with": parameters}).encode() + b"\n"
+            self._busy = True
             try:
                 assert process.stdin is not None
                 process.stdin.write(request)
@@ -111,6 +119,7 @@ class Child:
             except BrokenPipeError:
                 pass  # it died already; the missing answer says how
             answer = self._await_answer(process, function)
+            self._busy = False
         if "error" in answer:
             raise _rebuild(answer["error"])
         return answer["result"]
@@ -118,7 +127,16 @@ class Child:
     def close(self) -> None:
         """Stop the process, at once; safe to call twice, and from another thread."""
         self._closed = True
-        self._kill()
+        while not self._lock.acquire(
+            timeout=_POLL_S
+        ):  # a call in another thread ends with the child
+            self._kill_group(self._process)
+        try:
+            if not self._busy:
+                self._let_go(self._process)
+            self._kill()
+        finally:
+            self._lock.release()
 
     def log_tail(self) -> str:
         """The last lines the child's libraries printed, for a failure message."""
@@ -135,27 +153,27 @@ class Child:
 
     def _ensure_started(self) -> subprocess.Popen[bytes]:
         if self._closed:
-            message = f"{self.module}: stopped; start again"
-            raise CrashError(message)
-        if self._process is not None and self._process.poll() is None:
+            raise self._stopped()
+        # One that is still busy was interrupted, and its late answer would be taken for another's.
+        if self._process is not None and self._process.poll() is None and not self._busy:
             return self._process
         self._kill()
-        answers, write_end = os.pipe()
+        self._answers, write_end = os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._pending = b""
         try:
-            self._process = subprocess.Popen(
+            self._process = _starter.submit(
+                subprocess.Popen[bytes],
                 [sys.executable, "-P", "-m", "edgekit.child_main", str(write_end), self.module],
                 stdin=subprocess.PIPE,
-                stdout=None if self._verbose else self._log,
-                stderr=None if self._verbose else self._log,
+                stdout=_STDERR if self._verbose else self._log,  # our own stdout is for results
+                stderr=_STDERR if self._verbose else self._log,
                 pass_fds=(write_end,),
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops us
                 env={**os.environ, "PYTHONHASHSEED": "0", "EDGEKIT_PARENT": str(os.getpid())},
-            )
+            ).result()
         finally:
             os.close(write_end)
-        self._answers = answers
         return self._process
 
     def _await_answer(self, process: subprocess.Popen[bytes], function: str) -> dict[str, Any]:
@@ -169,17 +187,22 @@ class Child:
                     return message
                 self._on_event(message["event"])
                 continue
-            ready, _, _ = select.select([self._answers], [], [], _POLL_S)
+            if self._closed:
+                raise self._stopped()
+            ended = process.poll() is not None
+            ready, _, _ = select.select([self._answers], [], [], 0 if ended else _POLL_S)
             if ready:
                 chunk = os.read(self._answers, 1 << 16)
                 if not chunk:
                     raise self._died(process, function)
                 self._pending += chunk
-                if len(self._pending) > _LINE_LIMIT_BYTES:
-                    self._kill()
-                    message_ = f"{function}: the child's answer is too long; report this as a bug"
-                    raise CrashError(message_)
-            elif time.monotonic() > deadline:
+            elif ended:  # and a process that it forked holds the pipe open
+                raise self._died(process, function)
+            if len(self._pending) > _LINE_LIMIT_BYTES:
+                self._kill()
+                text = f"{function}: the child's answer is too long; report this as a bug"
+                raise CrashError(text)
+            if time.monotonic() > deadline:
                 self._kill()
                 text = (
                     f"{function}: no end after {self.limits.time_s:g} s, stopped; "
@@ -198,18 +221,38 @@ class Child:
             code = 0
         tail = self.log_tail()
         self._kill()
+        if self._closed:
+            return self._stopped()
         said = f" (it said: {tail})" if tail else ""
-        if code in (-signal.SIGKILL, -signal.SIGABRT) and "bad_alloc" in tail:
+        if code == -signal.SIGKILL or (code == -signal.SIGABRT and "bad_alloc" in tail):
+            # nobody but the kernel, when memory runs out, kills a child of ours so
             return CrashError(_out_of_memory(function, 0, self.limits.memory_bytes))
         how = f"died of {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         advice = "try another precision or --no-repair, or report the model"
         return CrashError(f"{function}: the child process {how}{said}; {advice}")
 
-    def _kill(self) -> None:
-        process, self._process = self._process, None
+    def _stopped(self) -> CrashError:
+        return CrashError(f"{self.module}: stopped; start again")
+
+    @staticmethod
+    def _let_go(process: subprocess.Popen[bytes] | None) -> None:
+        """Let an idle child end by itself, which it does when it has no more requests to expect."""
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_S)
+
+    @staticmethod
+    def _kill_group(process: subprocess.Popen[bytes] | None) -> None:
         if process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+    def _kill(self) -> None:
+        process, self._process, self._busy = self._process, None, False
+        if process is not None:
+            self._kill_group(process)
             process.wait()
             if process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):
@@ -248,7 +291,9 @@ def _out_of_memory(function: str, used: int, limit: int) -> str:
 
 def _worth_quoting(line: str) -> bool:
     noise = ("Fatal Python error", "Current thread", "Thread 0x", "File ", "Extension modules")
-    return bool(line) and not line.startswith((*noise, "Stack", "I0000", "W0000", "INFO:", "^", "@"))
+    return bool(line) and not line.startswith(
+        (*noise, "Stack", "I0000", "W0000", "INFO:", "^", "@")
+    )
 
 
 def _rebuild(error: dict[str, str]) -> EdgekitError:

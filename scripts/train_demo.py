@@ -39,7 +39,7 @@ VALIDATION_IMAGES = 5_000
 CALIBRATION_IMAGES = 500
 BUNDLED_TEST_IMAGES = 2_000
 BATCH = 128
-EPOCHS = 8
+EPOCHS = 7
 OUTPUT = Path(__file__).parents[1] / "toolkit" / "edgekit" / "demo_files"
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 
@@ -93,8 +93,8 @@ def build() -> Any:
 
     image = keras.Input((28, 28, 1), name="image")
     x = convolution(image, 16)
-    x = convolution(x, 32, strides=2)
-    x = convolution(x, 64)
+    x = convolution(x, 48, strides=2)
+    x = convolution(x, 72)
     x = separable(x, 96, strides=2)
     x = separable(x, 128)
     x = layers.Add()([x, separable(x, 128)])

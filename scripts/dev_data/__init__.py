@@ -1,0 +1,1 @@
+"""The development data sets: small real ones that come inside ordinary packages."""

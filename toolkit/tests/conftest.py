@@ -139,7 +139,7 @@ def dense_onnx(
             "inputs": [described[0].to_dict()],
             "outputs": [described[1].to_dict()],
         }
-        helper.set_model_props(model, {"edgekit": json.dumps(manifest)})
+        helper.set_model_props(model, {"edgekit.manifest": json.dumps(manifest)})
     path.write_bytes(model.SerializeToString())
     return path
 

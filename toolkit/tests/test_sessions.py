@@ -131,7 +131,7 @@ def test_a_damaged_manifest_is_an_error(tiny_onnx: Build) -> None:
 
     path = tiny_onnx()
     model = onnx.load(path)
-    helper.set_model_props(model, {"edgekit": "{"})
+    helper.set_model_props(model, {"edgekit.manifest": "{"})
     path.write_bytes(model.SerializeToString())
     with pytest.raises(SourceError, match="manifest is damaged"):
         open_session(path)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import tflite_file
 from edgekit._lazy import need
 from edgekit.errors import DataError, MissingDependencyError, SourceError, VerificationError
-from edgekit.sessions.session import Session
+from edgekit.sessions.session import MANIFEST_KEY, Session, parse_manifest
 from edgekit.tensors import Quantization, TensorSpec
 
 
@@ -31,6 +32,7 @@ class LiteRTSession(Session):
             MissingDependencyError: neither ai-edge-litert nor tflite-runtime is installed.
         """
         self._path = path
+        self.manifest = parse_manifest(path, tflite_file.read(path).metadata.get(MANIFEST_KEY))
         self._interpreter: Any = _open(path, threads)
         _prepare(path, self._interpreter)
         inputs = {d["index"]: d for d in self._interpreter.get_input_details()}

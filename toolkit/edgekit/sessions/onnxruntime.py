@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit.errors import SourceError, VerificationError
-from edgekit.sessions.session import Session
+from edgekit.sessions.session import MANIFEST_KEY, Session, damaged_manifest, parse_manifest
 from edgekit.tensors import TensorSpec
 
-MANIFEST_KEY = "edgekit"
 _QUIET = 3
 _DTYPES = {
     "tensor(float)": "float32",
@@ -52,7 +50,9 @@ class OnnxRuntimeSession(Session):
             )
         except self._errors as error:
             raise _refused(path, error) from error
-        specs = _manifest_specs(self._session.get_modelmeta().custom_metadata_map)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.manifest = parse_manifest(path, metadata.get(MANIFEST_KEY))
+        specs = _described(path, self.manifest)
         self.inputs = tuple(_spec(node, specs) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node, specs) for node in self._session.get_outputs())
 
@@ -95,15 +95,13 @@ def _refused(path: Path, error: Exception) -> SourceError | VerificationError:
     return VerificationError(f"{path.name}: does not load: {_first(error)}; make it again")
 
 
-def _manifest_specs(metadata: dict[str, str]) -> dict[str, TensorSpec]:
+def _described(path: Path, manifest: dict[str, Any]) -> dict[str, TensorSpec]:
     """The tensors the file's manifest describes; none when it has no manifest."""
     try:
-        manifest = json.loads(metadata.get(MANIFEST_KEY, "{}"))
         listed = [*manifest.get("inputs", ()), *manifest.get("outputs", ())]
         return {spec.name: spec for spec in map(TensorSpec.from_dict, listed)}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        message = f"the file's edgekit manifest is damaged ({error}); convert the model again"
-        raise SourceError(message) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged_manifest(path, error) from error
 
 
 def _spec(node: Any, described: dict[str, TensorSpec]) -> TensorSpec:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import DataError
+from edgekit.errors import DataError, SourceError
 from edgekit.sessions.quantized import dequantize, stored
 from edgekit.tensors import TensorSpec
+
+MANIFEST_KEY = "edgekit.manifest"
+"""Where a file says what it is: TFLite metadata and ONNX ``metadata_props`` alike."""
 
 
 class Session(ABC):
@@ -22,6 +27,8 @@ class Session(ABC):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    manifest: dict[str, Any]
+    """What edgekit wrote into the file; empty where it wrote nothing."""
 
     @abstractmethod
     def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -134,6 +141,28 @@ class Session(ABC):
                     raise DataError(message)
                 pieces[name].append(output[: batch - missing])
         return {name: np.concatenate(parts) for name, parts in pieces.items()}
+
+
+def parse_manifest(path: Path, text: str | bytes | None) -> dict[str, Any]:
+    """The manifest embedded in the file `path`; empty without one.
+
+    Raises:
+        SourceError: it is there, and damaged.
+    """
+    try:
+        manifest = json.loads(text or "{}")
+    except ValueError as error:
+        raise damaged_manifest(path, error) from error
+    if not isinstance(manifest, dict):
+        raise damaged_manifest(path, TypeError("no JSON object"))
+    return manifest
+
+
+def damaged_manifest(path: Path, error: Exception) -> SourceError:
+    """The error for a manifest that cannot be read."""
+    return SourceError(
+        f"{path}: its edgekit manifest is damaged ({error}); convert the model again"
+    )
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

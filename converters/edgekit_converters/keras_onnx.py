@@ -32,7 +32,7 @@ def to_onnx(concrete: Any, out: Path) -> None:
     ordered = [t.name for t in concrete.outputs]
     try:
         graph = tf_loader.from_function(concrete, list(inputs), ordered)
-        model, external = convert._convert_common(  # noqa: SLF001 - no public way from a graph
+        model, external = convert._convert_common(
             graph,
             name="edgekit",
             opset=OPSET,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -217,9 +217,7 @@ def _tree(framework: Framework) -> Any:
 
 def _wrap_functional(name: str, framework: Framework, model: Any) -> LoadedModel:
     tree = _tree(framework)
-    structure = getattr(
-        model, "_inputs_struct" if framework == "keras" else "_nested_inputs", None
-    )
+    structure = getattr(model, "_inputs_struct" if framework == "keras" else "_nested_inputs", None)
     if structure is None:
         structure = model.inputs if len(model.inputs) > 1 else model.inputs[0]
     tensors = tree.flatten(structure)
@@ -235,12 +233,10 @@ def _wrap_functional(name: str, framework: Framework, model: Any) -> LoadedModel
     for spec in inputs:
         if spec.dtype == "string":
             raise SourceError(_string_input(name, spec.name))
-    outputs = getattr(
-        model, "_outputs_struct" if framework == "keras" else "_nested_outputs", None
-    )
+    outputs = getattr(model, "_outputs_struct" if framework == "keras" else "_nested_outputs", None)
     if outputs is None:
         outputs = model.outputs if len(model.outputs) > 1 else model.outputs[0]
-    output_names = _output_names(outputs, tree)
+    output_names = _unique(_output_names(outputs, tree), taken=names)
 
     def call(tensors_by_name: dict[str, Any]) -> dict[str, Any]:
         flat = [tensors_by_name[n] for n in names]
@@ -271,9 +267,7 @@ def _wrap_subclassed(name: str, framework: Framework, model: Any) -> LoadedModel
             found = ["output"] if len(flat) == 1 else [f"output_{i}" for i in range(len(flat))]
         return dict(zip(found, flat, strict=True))
 
-    return LoadedModel(
-        name=name, framework=framework, model=model, inputs=tuple(specs), call=call
-    )
+    return LoadedModel(name=name, framework=framework, model=model, inputs=tuple(specs), call=call)
 
 
 def _subclassed_structure(
@@ -340,9 +334,7 @@ def _load_savedmodel(path: str) -> LoadedModel:
         return dict(function(**tensors_by_name))
 
     # The module is kept: its variables live as long as it does.
-    return LoadedModel(
-        name=path, framework="savedmodel", model=module, inputs=inputs, call=call
-    )
+    return LoadedModel(name=path, framework="savedmodel", model=module, inputs=inputs, call=call)
 
 
 # ---- small readings ---------------------------------------------------------------------------
@@ -382,8 +374,9 @@ def _clean(name: str) -> str:
     return "".join(c if c.isalnum() or c == "_" else "_" for c in name)
 
 
-def _unique(names: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
+def _unique(names: list[str], taken: Sequence[str] = ()) -> list[str]:
+    """The same names, told apart by numbers where one occurs twice or is `taken`."""
+    seen: dict[str, int] = dict.fromkeys(taken, 1)
     unique = []
     for name in names:
         count = seen.get(name, 0)

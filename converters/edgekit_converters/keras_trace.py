@@ -70,8 +70,11 @@ def _fixed(
             for want, got in zip(declared, given, strict=False)
         )
         if not fits:
-            message = f"--input-shape {spec.name}={_text(given)}: the model takes {_text(declared)}"
-            raise UsageError(f"{message}; give a shape that fits it")
+            message = (
+                f"--input-shape {spec.name}={_text(given)}: the model takes {_text(declared)}; "
+                "give a shape that fits it"
+            )
+            raise UsageError(message)
     shape = list(given or declared)
     if not shape:
         return spec
@@ -119,7 +122,7 @@ def trace(model: LoadedModel, inputs: tuple[TensorSpec, ...], *, unroll: bool = 
     def called(**tensors: Any) -> dict[str, Any]:
         given = {spec.name: tensors[spec.name] for spec in inputs}
         if not states:
-            return {n: tf.identity(v, name=n) for n, v in model.call(given).items()}
+            return {n: tf.identity(v) for n, v in model.call(given).items()}
         carried = [tensors[spec.name] for spec in state_inputs]
         outputs, following = _call_with_state(model, given, states, carried)
         return outputs | {pair[1]: tf.identity(f) for pair, f in zip(pairs, following, strict=True)}
@@ -144,9 +147,7 @@ def trace(model: LoadedModel, inputs: tuple[TensorSpec, ...], *, unroll: bool = 
     holder = tf.Module()
     holder.variables_held = list(_variables(model))
     holder.model_held = model.model if model.framework != "keras" else _lookup_layers(model)
-    return Traced(
-        function=function, trackable=holder, inputs=every, outputs=outputs, states=pairs
-    )
+    return Traced(function=function, trackable=holder, inputs=every, outputs=outputs, states=pairs)
 
 
 def save(traced: Traced, folder: Path) -> None:

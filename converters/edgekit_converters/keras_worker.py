@@ -51,33 +51,18 @@ def prepare(
     `source` has ``path``, ``custom_objects`` and ``trust``. In the folder `workspace` this makes
     ``samples.npz``, ``verify.npz`` (the first of them), ``reference.npz`` and ``rolled/``.
     """
-    folder = Path(workspace)
-    model = _model(source)
-    inputs = keras_trace.fixed_shapes(
-        model, batch=batch, shapes={n: tuple(s) for n, s in shapes.items()}
-    )
-    tell("reading samples")
-    made = samples.prepare(
-        data,
-        inputs,
-        folder / "samples.npz",
+    return _prepared(
+        _model(source),
+        Path(workspace),
+        batch=batch,
+        shapes=shapes,
+        data=data,
         count=count,
         preprocess=preprocess,
-        pixel_range=_pixel_range(model),
-        integer_bounds=_integer_bounds(model, inputs),
     )
-    tell("tracing")
-    return describe(model, inputs, folder) | {
-        "samples": made.count,
-        "random": made.is_random,
-        "warnings": list(made.warnings),
-        "preprocess": {name: steps.to_dict() for name, steps in made.preprocess.items()},
-    }
 
 
-def describe(
-    model: LoadedModel, inputs: tuple[TensorSpec, ...], folder: Path
-) -> dict[str, Any]:
+def describe(model: LoadedModel, inputs: tuple[TensorSpec, ...], folder: Path) -> dict[str, Any]:
     """Trace and save `model`, write its reference outputs; needs ``samples.npz`` in `folder`."""
     traced = keras_trace.trace(model, inputs)
     keras_trace.save(traced, folder / "rolled")
@@ -116,16 +101,46 @@ def write_reference(model: LoadedModel, traced: Traced, folder: Path) -> None:
     samples.save({name: outputs[name] for name in names}, folder / "reference.npz")
 
 
-def unroll(*, source: dict[str, Any], inputs: list[dict[str, Any]], out: str) -> None:
+def prepare_object(
+    model: Any,
+    *,
+    unroll: bool,
+    workspace: str,
+    batch: int | None,
+    shapes: dict[str, list[int | None]],
+    data: str | None,
+    count: int,
+    preprocess: list[str],
+) -> dict[str, Any]:
+    """`prepare` for a model object, in the process that holds it.
+
+    With `unroll` and recurrent layers it also makes ``unrolled/``: no other process can.
+    """
+    folder = Path(workspace)
+    loaded = keras_source.from_object(model)
+    _models[workspace,] = loaded
+    made = _prepared(
+        loaded,
+        folder,
+        batch=batch,
+        shapes=shapes,
+        data=data,
+        count=count,
+        preprocess=preprocess,
+    )
+    if unroll and made["recurrent"]:
+        _unroll(loaded, made["inputs"], made["states"], folder / "unrolled")
+    del _models[workspace,]
+    _traced.clear()
+    return made
+
+
+def unroll(
+    *, source: dict[str, Any], inputs: list[dict[str, Any]], states: list[list[str]], out: str
+) -> None:
     """Save the model with its recurrent layers unrolled as the SavedModel folder `out`."""
     tell("unrolling")
-    model = _model(source)
-    states = {name for name in (f"state_{i}" for i in range(len(inputs)))}
-    specs = tuple(TensorSpec.from_dict(spec) for spec in inputs)
-    own = tuple(spec for spec in specs if spec.name not in states or not _is_stateful(model))
-    traced = keras_trace.trace(model, own, unroll=True)
-    keras_trace.save(traced, Path(out))
-    _traced[out] = traced
+    _unroll(_model(source), inputs, states, Path(out))
 
 
 def to_tflite(*, saved: str, out: str, allow_flex: bool) -> None:
@@ -135,9 +150,7 @@ def to_tflite(*, saved: str, out: str, allow_flex: bool) -> None:
 
 def to_quantized_tflite(*, saved: str, out: str, precision: Any, data: str) -> None:
     """Make the int8 or int16x8 TFLite file `out` with TensorFlow's own quantizer."""
-    keras_tflite.to_quantized_tflite(
-        Path(saved), Path(out), precision, samples.load(Path(data))
-    )
+    keras_tflite.to_quantized_tflite(Path(saved), Path(out), precision, samples.load(Path(data)))
 
 
 def to_onnx(*, saved: str, out: str) -> None:
@@ -160,6 +173,48 @@ def run_savedmodel(*, saved: str, data: str, out: str) -> None:
 
 
 # ---- the model, kept between calls --------------------------------------------------------------
+
+
+def _prepared(
+    model: LoadedModel,
+    folder: Path,
+    *,
+    batch: int | None,
+    shapes: dict[str, list[int | None]],
+    data: str | None,
+    count: int,
+    preprocess: list[str],
+) -> dict[str, Any]:
+    inputs = keras_trace.fixed_shapes(
+        model, batch=batch, shapes={n: tuple(s) for n, s in shapes.items()}
+    )
+    tell("reading samples")
+    made = samples.prepare(
+        data,
+        inputs,
+        folder / "samples.npz",
+        count=count,
+        preprocess=preprocess,
+        pixel_range=_pixel_range(model),
+        integer_bounds=_integer_bounds(model, inputs),
+    )
+    tell("tracing")
+    return describe(model, inputs, folder) | {
+        "samples": made.count,
+        "random": made.is_random,
+        "warnings": list(made.warnings),
+        "preprocess": {name: steps.to_dict() for name, steps in made.preprocess.items()},
+    }
+
+
+def _unroll(
+    model: LoadedModel, inputs: list[dict[str, Any]], states: list[list[str]], out: Path
+) -> None:
+    carried = {given for given, _ in states}
+    own = tuple(TensorSpec.from_dict(spec) for spec in inputs if spec["name"] not in carried)
+    traced = keras_trace.trace(model, own, unroll=True)
+    keras_trace.save(traced, out)
+    _traced[str(out)] = traced
 
 
 def _model(source: dict[str, Any]) -> LoadedModel:
@@ -187,10 +242,6 @@ def _concrete(saved: str) -> Any:
     )
 
 
-def _is_stateful(model: LoadedModel) -> bool:
-    return any(getattr(layer, "stateful", False) for layer in keras_trace.recurrent_layers(model))
-
-
 def _framework_version(model: LoadedModel, tf: Any) -> str:
     if model.framework == "savedmodel":
         return str(tf.__version__)
@@ -214,9 +265,7 @@ def _batches_freely(model: LoadedModel, given: dict[str, NDArray[Any]]) -> bool:
     )
 
 
-def _run_batched(
-    model: LoadedModel, given: dict[str, NDArray[Any]]
-) -> dict[str, NDArray[Any]]:
+def _run_batched(model: LoadedModel, given: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     count = len(next(iter(given.values())))
     parts = []
     for start in range(0, count, _CHUNK):

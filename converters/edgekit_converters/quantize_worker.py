@@ -34,7 +34,6 @@ def warm_up(*, formats: list[str]) -> None:
     if "tflite" in formats:
         import ai_edge_quantizer  # noqa: F401
     if "onnx" in formats:
-        import onnx
         import onnxruntime.quantization  # noqa: F401
 
 
@@ -116,7 +115,7 @@ def describe(*, format: str, path: str) -> dict[str, Any]:  # noqa: A002
     if format == "onnx":
         known = onnx_quantize.io_quantization(Path(path))
         inputs, outputs = (_quantized(specs, known) for specs in (inputs, outputs))
-    custom = sorted({op.name for op in graph.operators if op.is_custom})
+    custom = sorted({op.name for op in graph.operators if op.is_custom and format == "tflite"})
     return {
         "inputs": [spec.to_dict() for spec in inputs],
         "outputs": [spec.to_dict() for spec in outputs],

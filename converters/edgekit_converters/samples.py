@@ -59,9 +59,7 @@ def prepare(
     """
     source = text or f"random:{RANDOM_SAMPLES}"
     steps = for_inputs(preprocess, inputs)
-    dataset = data.open_data(
-        source, inputs, preprocess=steps, integer_bounds=integer_bounds or {}
-    )
+    dataset = data.open_data(source, inputs, preprocess=steps, integer_bounds=integer_bounds or {})
     size = batch_of(inputs)
     wanted = min(count, len(dataset)) if text else RANDOM_SAMPLES
     chosen = np.resize(dataset.choose(wanted), max(1, wanted // size) * size)
@@ -80,8 +78,8 @@ def prepare(
     arrays = {}
     for spec in inputs:
         array = np.asarray(batch[spec.name])
-        whole = spec.shape if not spec.shape else (size, *array.shape[1:])
-        arrays[spec.name] = array.reshape((len(array) // (size if spec.shape else 1), *whole))
+        calls = (len(array) // size, size) if spec.shape else (len(array),)
+        arrays[spec.name] = array.reshape(*calls, *array.shape[1:])
     save(arrays, out)
     return Samples(
         count=len(chosen), is_random=dataset.is_random, warnings=warnings, preprocess=steps

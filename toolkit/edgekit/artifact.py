@@ -10,7 +10,7 @@ from edgekit.errors import ConversionError
 from edgekit.recipe import Format, Precision
 from edgekit.tensors import TensorSpec
 
-Status = Literal["passed", "drifted", "unverified"]
+Status = Literal["passed", "drifted", "failed", "unverified"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,8 @@ class Verification:
     """How an artifact compares with the original model, run by the runtime of the device."""
 
     status: Status
-    """``drifted``: further from the original than it should be, not so far as to be refused."""
+    """``drifted``: further from the original than it should be, not so far as to be refused.
+    A file that ``failed`` is never put in place."""
     reason: str
     """Why it is not ``passed``; empty when it is."""
     runtime: str

@@ -24,15 +24,20 @@ from edgekit.sessions import Session, open_session
 
 _CHUNK_BYTES = 1 << 20
 _GZIP_FRAME_BYTES = 18
+_RELOADED = 2
+"""So many samples are run again when a file was loaded a second time."""
 
 
-def verify(path: str, samples: str, reference: str, threads: int = 1) -> dict[str, Any]:
+def verify(
+    path: str, samples: str, reference: str, keep: str | None = None, threads: int = 1
+) -> dict[str, Any]:
     """Load the file, run it on `samples`, and compare with what the original gave.
 
     Args:
         path: the .tflite or .onnx file.
         samples: .npz, an array for each input, shape ``(n, *input shape)``.
         reference: .npz, an array for each output, shape ``(n, *output shape)``.
+        keep: where to write the outputs of the first samples, for `reload`.
         threads: for the runtime.
 
     Returns:
@@ -45,6 +50,8 @@ def verify(path: str, samples: str, reference: str, threads: int = 1) -> dict[st
     """
     outputs = outputs_of(path, samples, threads=threads)
     comparison = compare(merge_batch(_arrays(reference)), merge_batch(outputs))
+    if keep is not None:
+        save_arrays(keep, {name: array[:_RELOADED] for name, array in outputs.items()})
     _assert_no_tensorflow()
     return {**comparison.to_dict(), **weigh(path)}
 
@@ -89,7 +96,9 @@ def run(path: str, samples: str, out: str, threads: int = 1) -> dict[str, Any]:
 
 
 def reload(path: str, samples: str, expected_outputs: str, threads: int = 1) -> dict[str, Any]:
-    """Load the file once more, after something was embedded: its outputs must not differ by a bit.
+    """Load the file once more, after the manifest was embedded: no bit of its outputs may differ.
+
+    The first samples are run again, those that `verify` kept the outputs of.
 
     Returns:
         ``size_bytes``, ``gzip_bytes`` and ``sha256`` of the file.
@@ -98,12 +107,13 @@ def reload(path: str, samples: str, expected_outputs: str, threads: int = 1) -> 
         SourceError: the file is damaged.
         VerificationError: it does not load, or an output differs.
     """
-    with open_session(path, threads=threads) as session:
-        outputs = _run_each(session, _arrays(samples))
     expected = _arrays(expected_outputs)
+    given = {name: array[:_RELOADED] for name, array in _arrays(samples).items()}
+    with open_session(path, threads=threads) as session:
+        outputs = _run_each(session, given)
     for name, array in expected.items():
-        given = outputs.get(name)
-        if given is None or given.dtype != array.dtype or given.tobytes() != array.tobytes():
+        now = outputs.get(name)
+        if now is None or now.dtype != array.dtype or now.tobytes() != array.tobytes():
             message = (
                 f"{Path(path).name}: output {name!r} changed when the manifest was embedded; "
                 "report this as a bug"

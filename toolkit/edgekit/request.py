@@ -87,6 +87,12 @@ class ConvertRequest:
         return tolerance
 
     @property
+    def step_count(self) -> int:
+        """How many steps of progress it will show, at most."""
+        made = len(self.combinations)
+        return 1 + len(self.formats) + made + sum(p != "float32" for _, p in self.combinations)
+
+    @property
     def stem(self) -> str:
         """First part of the output names."""
         if isinstance(self.source, str | os.PathLike):
@@ -122,8 +128,11 @@ class ConvertRequest:
                 message = f"-o {out}: names one file, but {len(wanted)} are made; give a folder"
                 raise UsageError(message)
             if suffixes[out.suffix] != wanted[0][0]:
-                message = f"-o {out}: ends in {out.suffix}, but --to {wanted[0][0]} was asked for"
-                raise UsageError(f"{message}; make the two agree")
+                message = (
+                    f"-o {out}: ends in {out.suffix}, but --to {wanted[0][0]} was asked for; "
+                    "make the two agree"
+                )
+                raise UsageError(message)
             return {wanted[0]: out}
         folder = out or Path()
         return {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import signal
 from typing import Any
 
 import click
@@ -20,15 +22,25 @@ _COMMANDS = {
 """Name and short help of each command; `edgekit.cli.<name>` is imported when it is used."""
 
 
+class _Refusal(click.ClickException):
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    """End like Ctrl-C does: children stopped, temporary files removed."""
+    raise KeyboardInterrupt
+
 
 class Group(click.Group):
     """Imports a command when it is called; prints EdgekitError as one line."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _ctx: click.Context) -> list[str]:
         """Names of all commands, sorted."""
         return sorted(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return the command called `cmd_name`."""
         if cmd_name not in _COMMANDS:
             return None
@@ -36,19 +48,22 @@ class Group(click.Group):
         command: click.Command = module.command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table above, importing none."""
         with formatter.section("Commands"):
             formatter.write_dl(sorted(_COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error that a user can act on is one line and its exit code."""
+        with contextlib.suppress(ValueError):  # not in the main thread: the caller's business
+            signal.signal(signal.SIGTERM, _interrupt)
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted: stopped; finished files are kept, nothing half-made", err=True)
+            ctx.exit(130)
         except EdgekitError as error:
-            shown = click.ClickException(str(error))
-            shown.exit_code = error.exit_code
-            raise shown from error
+            raise _Refusal(str(error), error.exit_code) from error
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,190 @@
+"""One call of convert: every format with every precision, from one load of the model.
+
+The Keras child makes float files one after the other; as soon as one is there, two lanes quantize,
+verify and finish what is made from it. A combination that fails does not stop the others.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgekit.artifact import Artifact, Conversion, Failure
+from edgekit.errors import ConversionError, CrashError, EdgekitError, OutputError
+from edgekit.progress import Progress
+from edgekit.recipe import CALIBRATED, SUFFIX, Format, Precision
+from edgekit.request import ConvertRequest
+from edgekit_converters.finish import Finisher, Made
+from edgekit_converters.origin import Origin, float_file, open_origin
+from edgekit_converters.workers import Workers
+
+_LANES = 2
+
+
+def convert(request: ConvertRequest, progress: Progress) -> Conversion:
+    """Make everything `request` asks for; failures of single combinations are in the result.
+
+    Raises:
+        EdgekitError: the model or the data cannot be used, or a target cannot be written.
+    """
+    targets = request.outputs()
+    with (
+        tempfile.TemporaryDirectory(prefix="edgekit-") as folder,
+        Workers(request.limits, verbose=request.verbose, on_event=progress.detail) as workers,
+    ):
+        progress.step(f"load {request.stem}")
+        origin = open_origin(request, workers, Path(folder))
+        for warning in origin.warnings:
+            progress.note(f"WARNING {warning}")
+        if origin.random and request.verify:
+            progress.note("no --calibrate data: verified on seeded random inputs only")
+        job = _Job(request=request, origin=origin, workers=workers, progress=progress)
+        results = job.run(targets)
+    return Conversion(
+        source={
+            "path": str(request.source) if origin.sha256 else origin.name,
+            "sha256": origin.sha256,
+            "framework": origin.framework,
+        },
+        artifacts=tuple(one for one in results if isinstance(one, Artifact)),
+        failures=tuple(one for one in results if isinstance(one, Failure)),
+        warnings=tuple(origin.warnings),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    request: ConvertRequest
+    origin: Origin
+    workers: Workers
+    progress: Progress
+
+    def run(self, targets: dict[tuple[Format, Precision], Path]) -> list[Artifact | Failure]:
+        """All combinations, in the order asked for."""
+        sources: dict[tuple[Format, bool], Future[Path]] = {}
+        keras_lane = ThreadPoolExecutor(1, "keras")
+        lanes = ThreadPoolExecutor(_LANES, "finish")
+        try:
+            for format_, precision in sorted(targets, key=lambda c: self._unrolled(*c)):
+                key = (format_, self._unrolled(format_, precision))
+                if key not in sources:
+                    sources[key] = keras_lane.submit(self._float_file, *key)
+            futures = {
+                (format_, precision): lanes.submit(
+                    self._one,
+                    format_,
+                    precision,
+                    target,
+                    sources[format_, self._unrolled(format_, precision)],
+                )
+                for (format_, precision), target in self._float_first(targets)
+            }
+            return [futures[combination].result() for combination in targets]
+        except BaseException:
+            self.workers.__exit__(None, None, None)  # what is running ends now
+            raise
+        finally:
+            keras_lane.shutdown(cancel_futures=True)
+            lanes.shutdown(cancel_futures=True)
+
+    def _float_first(
+        self, targets: dict[tuple[Format, Precision], Path]
+    ) -> list[tuple[tuple[Format, Precision], Path]]:
+        """In the order in which the float files appear, so that no lane waits for a late one."""
+        order = list(dict.fromkeys(format_ for format_, _ in targets))
+        return sorted(
+            targets.items(), key=lambda item: (self._unrolled(*item[0]), order.index(item[0][0]))
+        )
+
+    def _unrolled(self, format_: Format, precision: Precision) -> bool:
+        """Integer activations need recurrent layers unrolled: no quantizer sees into a loop."""
+        return self.origin.recurrent and precision in CALIBRATED and format_ != "savedmodel"
+
+    def _float_file(self, format_: Format, unrolled: bool) -> Path:
+        self.progress.step(f"export {format_}{' (unrolled)' if unrolled else ''}")
+        return float_file(self.origin, self.workers, self.request, format_, unrolled=unrolled)
+
+    def _one(
+        self, format_: Format, precision: Precision, target: Path, source: Future[Path]
+    ) -> Artifact | Failure:
+        try:
+            made = self._made(format_, precision, target, source.result())
+            self.progress.step(f"verify {target.name}")
+            finisher = Finisher(
+                request=self.request,
+                origin=self.origin,
+                workers=self.workers,
+                progress=self.progress,
+            )
+            return finisher.finish(made)
+        except EdgekitError as error:
+            return Failure(format=format_, precision=precision, error=str(error))
+        except OSError as error:
+            message = f"{error.filename or 'temporary folder'}: {error.strerror}; free some space"
+            return Failure(format=format_, precision=precision, error=str(OutputError(message)))
+
+    def _made(self, format_: Format, precision: Precision, target: Path, source: Path) -> Made:
+        notes: tuple[str, ...] = ()
+        if self._unrolled(format_, precision):
+            notes = ("recurrent layers unrolled over the time steps",)
+        made = Made(
+            path=source,
+            source=source,
+            target=target,
+            format=format_,
+            precision=precision,
+            notes=notes,
+        )
+        return made if precision == "float32" else self._quantized(made)
+
+    def _quantized(self, made: Made) -> Made:
+        self.progress.step(f"quantize {made.target.name}")
+        out = self.origin.workspace / f"{made.format}.{made.precision}{SUFFIX[made.format]}"
+        try:
+            left = self.workers.quantizer.call(
+                "quantize",
+                format=made.format,
+                source=str(made.source),
+                out=str(out),
+                precision=made.precision,
+                data=self.origin.calibration,
+                io=self.request.io,
+                keep_float=[],
+            )
+        except (ConversionError, CrashError) as error:
+            if not self._may_fall_back(made.format, made.precision):
+                raise
+            return self._by_tensorflow(made, out, error)
+        return replace(made, path=out, notes=(*made.notes, *left))
+
+    def _may_fall_back(self, format_: Format, precision: Precision) -> bool:
+        return (
+            format_ == "tflite"
+            and precision in CALIBRATED
+            and self.request.io == "float32"
+            and self.origin.float_file is None
+        )
+
+    def _by_tensorflow(self, made: Made, out: Path, first: EdgekitError) -> Made:
+        """TensorFlow's own quantizer, where ai-edge-quantizer refuses.
+
+        Raises:
+            ConversionError: both refuse; the message says what each said.
+        """
+        name = "unrolled" if self._unrolled(made.format, made.precision) else "rolled"
+        self.progress.note(f"{made.target.name}: {first}; trying TensorFlow's quantizer")
+        try:
+            self.workers.keras.call(
+                "to_quantized_tflite",
+                saved=str(self.origin.workspace / name),
+                out=str(out),
+                precision=made.precision,
+                data=self.origin.calibration,
+            )
+        except EdgekitError as second:
+            message = f"{first} (TensorFlow's own quantizer: {second})"
+            raise ConversionError(message) from second
+        note = f"quantized by TensorFlow's converter, since: {first}"
+        return replace(made, path=out, notes=(*made.notes, note), repairable=False)

@@ -23,10 +23,12 @@ Verdict = Literal["verified", "drifted", "refused", "SILENT FAILURE", "BUG"]
 answer or a leftover."""
 
 _ROOT = Path(__file__).resolve().parents[2]
-_SUFFIX = {"tflite": ".tflite", "onnx": ".onnx", "savedmodel": ""}
+_SUFFIX = {"tflite": ".tflite", "onnx": ".onnx", "savedmodel": ".savedmodel"}
 _FLOAT16_BOUND = 2e-2
 _LEAST_COSINE = {"verified": (0.9, 0.5), "drifted": (0.7, 0.3)}
 _TIME_LIMIT_S = 1800.0
+_UNEXPECTED = r"ended with exit code|Traceback|as a bug|unexpected"
+"""What a reason must not hold: a refusal is a decision, not an accident."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +80,16 @@ def run(
         "file": file,
         "command": " ".join(words).replace(str(out), "OUT"),
         "seconds": round(seconds, 1),
+        "commit": _commit(),
         "exit_code": done.returncode,
         "stderr_tail": done.stderr[-2000:],
         "cells": [_plain(cell) for cell in cells],
     }
+
+
+def _commit() -> str:
+    words = ["git", "-C", str(_ROOT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -122,7 +130,8 @@ def _cells(
         elif pair in made:
             cells.append(_judge(facts, pair, made[pair], checked[str(made[pair]["path"])]))
         elif pair in failed:
-            cells.append(_cell(pair, "refused", failed[pair]))
+            unexpected = re.search(_UNEXPECTED, failed[pair])
+            cells.append(_cell(pair, "BUG" if unexpected else "refused", failed[pair]))
         else:
             cells.append(_cell(pair, "BUG", "neither made nor failed"))
     if left := _leftovers(out, paths):
@@ -151,7 +160,8 @@ def _whole_failure(
         return False, "exit 0 and nothing on stdout"
     lines = done.stderr.strip().splitlines() or ["nothing said"]
     reason = lines[-1].removeprefix("Error: ")
-    return "no end after" not in reason and reason != "nothing said", reason
+    decided = not re.search(_UNEXPECTED + "|no end after|nothing said", reason)
+    return decided, reason
 
 
 def _leftovers(out: Path, paths: list[Path]) -> str:

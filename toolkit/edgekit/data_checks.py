@@ -115,14 +115,16 @@ def _check_range(
         ]
     if expected != "0..255" and high >= _BRIGHT:
         message = (
-            f"{source}: input {name!r}: values reach {high:g} but the model has no Rescaling layer; "
-            "add --preprocess scale=1/255 (or --preprocess none if it was trained on 0..255)"
+            f"{source}: input {name!r}: values reach {high:g} "
+            "but the model has no Rescaling layer; add --preprocess scale=1/255 "
+            "(or --preprocess none if it was trained on 0..255)"
         )
         raise DataError(message)
     if expected == "0..255" and 0 < high <= 1:
         message = (
-            f"{source}: input {name!r}: values stay within 0..1 but the model rescales from 0..255; "
-            "add --preprocess scale=255 (or --preprocess none if they are right)"
+            f"{source}: input {name!r}: values stay within 0..1 "
+            "but the model rescales from 0..255; add --preprocess scale=255 "
+            "(or --preprocess none if they are right)"
         )
         raise DataError(message)
     return []

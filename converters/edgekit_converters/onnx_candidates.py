@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit._lazy import need
+from edgekit_converters.onnx_plan import JOINTS, PRODUCTS
+
+_WEIGHTY_BYTES = 400
+"""Operators with smaller weights are stored as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +33,21 @@ class LeftInFloat:
     reason: str
 
 
-def candidates(model: Any, op_types: frozenset[str]) -> tuple[Candidate, ...]:
-    """Operators of the main graph of one of `op_types` with a float input, in execution order."""
+def candidates(model: Any) -> tuple[Candidate, ...]:
+    """Operators of the main graph that compress or compute on integers, in execution order."""
     sizes = float_weight_bytes(model)
-    return tuple(
+    found = (
         Candidate(
             identifier=node.name,
             operator=node.op_type,
             weight_bytes=sum(sizes.get(name, 0) for name in node.input),
         )
         for node in model.graph.node
-        if node.op_type in op_types
+    )
+    return tuple(
+        one
+        for one in found
+        if one.operator in PRODUCTS | JOINTS or one.weight_bytes >= _WEIGHTY_BYTES
     )
 
 

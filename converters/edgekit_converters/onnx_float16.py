@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit._lazy import need
-from edgekit_converters.onnx_prepare import fresh, graphs, tensor_names
+from edgekit_converters.onnx_prepare import fresh, graphs, set_nodes, tensor_names
 
 _OVERHEAD_BYTES = 160
 """About what the added operator and its names cost in the file."""
@@ -46,14 +46,7 @@ def store_as_float16(model: Any, *, keep: frozenset[str] = frozenset()) -> None:
                 )
             )
             tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), name))
-        prepend(graph, added)
-
-
-def prepend(graph: Any, nodes: list[Any]) -> None:
-    """Put `nodes` before all others of `graph`, as execution order demands of what they make."""
-    rest = [type(node).FromString(node.SerializeToString()) for node in graph.node]
-    del graph.node[:]
-    graph.node.extend([*nodes, *rest])
+        set_nodes(graph, [*added, *graph.node])
 
 
 def _gains(values: NDArray[Any]) -> bool:

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from edgekit._lazy import need
 from edgekit.errors import ConversionError
 from edgekit_converters.onnx_candidates import weights_of
-from edgekit_converters.onnx_prepare import add_operator_set, fresh, graphs, tensor_names
+from edgekit_converters.onnx_prepare import (
+    add_operator_set,
+    drop_unused_weights,
+    fresh,
+    set_nodes,
+    tensor_names,
+)
 
 BLOCK_SIZE = 32
 """How many weights share a scale; small blocks cost half a bit more each, and lose much less."""
@@ -80,23 +86,10 @@ def store_as_int4(model: Any, *, keep_float: frozenset[str] = frozenset()) -> in
             "the only thing ONNX stores in 4 bits; use dynamic (8-bit weights)"
         )
         raise ConversionError(message)
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
+    set_nodes(graph, nodes)
     add_operator_set(model, "com.microsoft", 1)
     drop_unused_weights(model)
     return changed
-
-
-def drop_unused_weights(model: Any) -> None:
-    """Remove initializers of the main graph that nothing reads; in place."""
-    read = {name for graph in graphs(model.graph) for node in graph.node for name in node.input}
-    read |= {value.name for value in model.graph.output}
-    kept = [
-        type(t).FromString(t.SerializeToString()) for t in model.graph.initializer if t.name in read
-    ]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
 
 
 def _matrix(node: Any, constants: dict[str, Any]) -> NDArray[np.float32] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,62 +10,52 @@ import numpy as np
 
 from edgekit._lazy import need
 from edgekit.tensors import Quantization
-from edgekit_converters.onnx_float16 import prepend
-from edgekit_converters.onnx_prepare import fresh, graphs, read, tensor_names
+from edgekit_converters.onnx_calibrate import Range
+from edgekit_converters.onnx_pairs import scale_and_zero_point
+from edgekit_converters.onnx_prepare import fresh, graphs, read, set_nodes, tensor_names
 
 
-def integer_inputs_and_outputs(model: Any, kind: Literal["int8", "uint8"]) -> None:
-    """Let each quantized float input and output of `model` be `kind`; names stay; in place.
+def integer_inputs_and_outputs(
+    model: Any, kind: Literal["int8", "uint8"], ranges: Mapping[str, Range]
+) -> None:
+    """Let each float input and output of `model` be `kind`; names stay; in place.
 
-    An input that was ``float -> QuantizeLinear`` becomes ``integer -> DequantizeLinear -> …``, an
-    output ``DequantizeLinear -> float`` becomes ``QuantizeLinear -> integer``, both with the scale
-    and zero point of the calibration (``int8`` zero point = ``uint8`` zero point - 128). Token ids
-    and other inputs that are not float stay as they are, and so do floats nothing quantizes.
+    An input is dequantized first, an output quantized last, both with the scale and zero point
+    that cover the range seen in calibration (the ``int8`` zero point is the ``uint8`` one - 128).
+    Token ids and other inputs that are not float stay as they are.
+
+    Args:
+        model: an ``onnx.ModelProto``.
+        kind: the NumPy name of the integer type.
+        ranges: smallest and largest value of each tensor.
     """
     onnx = need("onnx", extra="convert")
     graph = model.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
+    constants = {tensor.name for tensor in graph.initializer}
     taken = tensor_names(model)
-    elements = onnx.TensorProto.INT8 if kind == "int8" else onnx.TensorProto.UINT8
-    front: list[Any] = []
-    for value in graph.input:
-        if value.name in constants or value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+    before: list[Any] = []
+    after: list[Any] = []
+    for value in [*graph.input, *graph.output]:
+        elements = value.type.tensor_type
+        if value.name in constants or elements.elem_type != onnx.TensorProto.FLOAT:
             continue
-        found = _parameters(graph, value.name, "QuantizeLinear", constants)
-        if found is None:
+        if value.name not in ranges:
             continue
-        scale, zero_point = _constants(graph, value.name, found, kind, taken)
+        is_input = any(value is one for one in graph.input)
         inner = fresh(value.name + "_float", taken)
-        _rename_reads(graph, value.name, inner)
-        front.append(
-            onnx.helper.make_node(
-                "DequantizeLinear", [value.name, scale, zero_point], [inner], name=inner
-            )
-        )
-        value.type.tensor_type.elem_type = elements
-    prepend(graph, front)
-    for value in graph.output:
-        if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-            continue
-        found = _parameters(graph, value.name, "DequantizeLinear", constants)
-        if found is None:
-            continue
-        scale, zero_point = _constants(graph, value.name, found, kind, taken)
-        inner = fresh(value.name + "_float", taken)
-        _rename_reads(graph, value.name, inner)
-        for node in graph.node:
-            for index, name in enumerate(node.output):
-                if name == value.name:
-                    node.output[index] = inner
-        graph.node.append(
-            onnx.helper.make_node(
-                "QuantizeLinear",
-                [inner, scale, zero_point],
-                [value.name],
-                name=value.name + "_stored",
-            )
-        )
-        value.type.tensor_type.elem_type = elements
+        scale = fresh(value.name + "_scale", taken)
+        zero_point = fresh(value.name + "_zero_point", taken)
+        step, zero = scale_and_zero_point(ranges[value.name], np.dtype(kind))
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(step), scale))
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(zero, kind), zero_point))
+        _rename(graph, value.name, inner)
+        given = [value.name if is_input else inner, scale, zero_point]
+        made = [inner if is_input else value.name]
+        op_type = "DequantizeLinear" if is_input else "QuantizeLinear"
+        node = onnx.helper.make_node(op_type, given, made, name=fresh(value.name + "_io", taken))
+        (before if is_input else after).append(node)
+        elements.elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    set_nodes(graph, [*before, *graph.node, *after])
 
 
 def io_quantization(path: Path) -> dict[str, Quantization]:
@@ -75,52 +66,35 @@ def io_quantization(path: Path) -> dict[str, Quantization]:
     """
     onnx = need("onnx", extra="convert")
     graph = read(path).graph
-    integers = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
     constants = {tensor.name: tensor for tensor in graph.initializer}
+    inputs = {value.name: value for value in graph.input}
+    outputs = {value.name: value for value in graph.output}
+    integers = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
     result = {}
-    for values, op_type in ((graph.input, "DequantizeLinear"), (graph.output, "QuantizeLinear")):
-        for value in values:
-            found = _parameters(graph, value.name, op_type, constants)
-            if found is not None and value.type.tensor_type.elem_type in integers:
-                result[value.name] = Quantization(scale=(found[0],), zero_point=(found[1],))
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear":
+            value = inputs.get(node.input[0])
+        elif node.op_type == "QuantizeLinear":
+            value = outputs.get(node.output[0])
+        else:
+            continue
+        if value is None or value.type.tensor_type.elem_type not in integers:
+            continue
+        if len(node.input) > 2 and {node.input[1], node.input[2]} <= set(constants):
+            scale, zero_point = (
+                onnx.numpy_helper.to_array(constants[name]).reshape(-1) for name in node.input[1:3]
+            )
+            if scale.size == 1:
+                result[value.name] = Quantization(
+                    scale=(float(scale[0]),), zero_point=(int(zero_point[0]),)
+                )
     return result
 
 
-def _parameters(
-    graph: Any, name: str, op_type: str, constants: dict[str, Any]
-) -> tuple[float, int, int] | None:
-    """Scale, zero point, and uint8 zero point of the `op_type` node that touches `name`."""
-    onnx = need("onnx", extra="convert")
-    inputs = {value.name for value in graph.input}
-    for node in graph.node:
-        touches = node.input[0] == name if name in inputs and node.input else name in node.output
-        if node.op_type != op_type or not touches:
-            continue
-        if len(node.input) < 3 or not {node.input[1], node.input[2]} <= set(constants):
-            return None
-        scale = onnx.numpy_helper.to_array(constants[node.input[1]])
-        zero_point = onnx.numpy_helper.to_array(constants[node.input[2]])
-        if scale.size != 1 or zero_point.dtype not in (np.int8, np.uint8):
-            return None
-        offset = 128 if zero_point.dtype == np.int8 else 0
-        return float(scale.item()), int(zero_point.item()), int(zero_point.item()) + offset
-    return None
-
-
-def _constants(
-    graph: Any, name: str, found: tuple[float, int, int], kind: str, taken: set[str]
-) -> tuple[str, str]:
-    onnx = need("onnx", extra="convert")
-    scale, zero_point = fresh(name + "_io_scale", taken), fresh(name + "_io_zero_point", taken)
-    stored = np.int8(found[2] - 128) if kind == "int8" else np.uint8(found[2])
-    graph.initializer.append(onnx.numpy_helper.from_array(np.array(found[0], np.float32), scale))
-    graph.initializer.append(onnx.numpy_helper.from_array(np.array(stored), zero_point))
-    return scale, zero_point
-
-
-def _rename_reads(graph: Any, old: str, new: str) -> None:
+def _rename(graph: Any, old: str, new: str) -> None:
     for inner in graphs(graph):
         for node in inner.node:
-            for index, name in enumerate(node.input):
-                if name == old:
-                    node.input[index] = new
+            for names in (node.input, node.output):
+                for index, name in enumerate(names):
+                    if name == old:
+                        names[index] = new

@@ -59,6 +59,26 @@ def write(model: Any, out: Path) -> None:
         raise OutputError(message) from error
 
 
+def write_smaller(model: Any, out: Path, float_bytes: int, precision: str) -> None:
+    """Tidy `model`, drop what only helps tools, and write it, if it is smaller than in float.
+
+    Raises:
+        ConversionError: it is not smaller than `float_bytes`.
+        OutputError: the file cannot be written.
+    """
+    tidy(model)
+    for graph in graphs(model.graph):
+        del graph.value_info[:]
+    size = model.ByteSize()
+    if size >= float_bytes:
+        message = (
+            f"{out.name}: {precision} makes this ONNX model no smaller ({size} bytes) than "
+            f"float32 ({float_bytes} bytes); keep float32"
+        )
+        raise ConversionError(message)
+    write(model, out)
+
+
 def prepare(source: Path) -> Any:
     """Load, fold constants and batch normalisations, infer shapes, and give every node a name.
 
@@ -137,6 +157,26 @@ def add_operator_set(model: Any, domain: str, version: int) -> None:
     """Declare that `model` uses operators of `domain`."""
     if all(known.domain != domain for known in model.opset_import):
         model.opset_import.add(domain=domain, version=version)
+
+
+def set_nodes(graph: Any, nodes: list[Any]) -> None:
+    """Make `nodes` (some may be in `graph` already) the nodes of `graph`, in this order."""
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def drop_unused_weights(model: Any) -> None:
+    """Remove initializers of the main graph that nothing reads; in place."""
+    used = {name for graph in graphs(model.graph) for node in graph.node for name in node.input}
+    used |= {value.name for graph in graphs(model.graph) for value in graph.output}
+    kept = [
+        type(tensor).FromString(tensor.SerializeToString())
+        for tensor in model.graph.initializer
+        if tensor.name in used
+    ]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def _optimized(serialized: bytes, source: Path) -> bytes:

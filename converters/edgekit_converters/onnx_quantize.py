@@ -8,14 +8,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgekit.errors import ConversionError, UsageError
+from edgekit.errors import UsageError
 from edgekit.recipe import IO, Precision
 from edgekit_converters.onnx_candidates import Candidate, LeftInFloat, candidates, weights_of
 from edgekit_converters.onnx_float16 import store_as_float16
 from edgekit_converters.onnx_int4 import store_as_int4
 from edgekit_converters.onnx_integer_io import io_quantization
-from edgekit_converters.onnx_prepare import prepare, tidy, write
-from edgekit_converters.onnx_static import OP_TYPES, Calibration, calibrate
+from edgekit_converters.onnx_prepare import prepare, write_smaller
+from edgekit_converters.onnx_static import Calibration, calibrate
 from edgekit_converters.onnx_stored import store_as_int8
 
 __all__ = [
@@ -82,16 +82,7 @@ def quantize(
     else:
         message = f"{precision}: not a compressed precision; keep the float32 file"
         raise UsageError(message)
-    tidy(model)
-    write(model, out)
-    float_bytes = source.stat().st_size
-    if out.stat().st_size >= float_bytes:
-        out.unlink()
-        message = (
-            f"{source.name}: {precision} makes this ONNX model no smaller than float32 "
-            f"({float_bytes} bytes); keep float32"
-        )
-        raise ConversionError(message)
+    write_smaller(model, out, source.stat().st_size, precision)
     return ()
 
 
@@ -101,4 +92,4 @@ def operators(source: Path) -> tuple[Candidate, ...]:
     Raises:
         SourceError: `source` is not an ONNX model that ONNX Runtime loads.
     """
-    return candidates(prepare(source), OP_TYPES)
+    return candidates(prepare(source))

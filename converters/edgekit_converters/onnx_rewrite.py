@@ -11,7 +11,15 @@ import numpy as np
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError
-from edgekit_converters.onnx_prepare import fresh, graphs, read, tensor_names, tidy, write
+from edgekit_converters.onnx_prepare import (
+    fresh,
+    graphs,
+    read,
+    set_nodes,
+    tensor_names,
+    tidy,
+    write,
+)
 
 MANIFEST_KEY = "edgekit.manifest"
 """Where the manifest stands in the model's ``metadata_props``."""
@@ -56,7 +64,7 @@ def replace_erfc(model: Any) -> None:
                 onnx.helper.make_node("Erf", [node.input[0]], [error], name=node.name + "/Erf"),
                 onnx.helper.make_node("Sub", [one, error], [node.output[0]], name=node.name),
             ]
-        _set_nodes(graph, nodes)
+        set_nodes(graph, nodes)
 
 
 def drop_stray_inputs(model: Any, *, wanted: Mapping[str, str]) -> None:
@@ -157,12 +165,6 @@ def embed_manifest(path: Path, out: Path, manifest: bytes) -> None:
 def _known_operators() -> frozenset[tuple[str, str]]:
     state = need("onnxruntime.capi.onnxruntime_pybind11_state", extra="convert")
     return frozenset((schema.domain, schema.name) for schema in state.get_all_operator_schema())
-
-
-def _set_nodes(graph: Any, nodes: list[Any]) -> None:
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
 
 
 def _rename(graph: Any, mapping: Mapping[str, str]) -> None:

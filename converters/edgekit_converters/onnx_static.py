@@ -17,42 +17,16 @@ from edgekit._lazy import need
 from edgekit.errors import ConversionError
 from edgekit.recipe import IO
 from edgekit_converters.onnx_calibrate import Range, observe
-from edgekit_converters.onnx_candidates import Candidate, LeftInFloat, candidates, weights_of
+from edgekit_converters.onnx_candidates import LeftInFloat, float_weight_bytes, weights_of
 from edgekit_converters.onnx_integer_io import integer_inputs_and_outputs
-from edgekit_converters.onnx_prepare import add_operator_set, prepare, tidy, write
+from edgekit_converters.onnx_pairs import insert_pairs
+from edgekit_converters.onnx_plan import PRODUCTS, Plan, plan
+from edgekit_converters.onnx_prepare import prepare, write_smaller
 from edgekit_converters.onnx_stored import store_as_int8
 
-OP_TYPES = frozenset(
-    {
-        "Add",
-        "AveragePool",
-        "Clip",
-        "Concat",
-        "Conv",
-        "ConvTranspose",
-        "Flatten",
-        "Gather",
-        "Gemm",
-        "GlobalAveragePool",
-        "LeakyRelu",
-        "MatMul",
-        "MaxPool",
-        "Mul",
-        "Pad",
-        "Relu",
-        "Reshape",
-        "Resize",
-        "Sigmoid",
-        "Slice",
-        "Softmax",
-        "Split",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
-    }
-)
-"""Operators that ONNX Runtime can compute on integers."""
+_ACTIVATION = {"int8": np.uint8, "int16x8": np.uint16}
+"""Unsigned, since ONNX Runtime multiplies uint8 by int8 faster than int8 by int8."""
+_WORTH_TELLING_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +35,6 @@ class Calibration:
 
     model: bytes
     ranges: Mapping[str, Range]
-    operators: tuple[Candidate, ...]
     float_bytes: int
 
     def quantize(
@@ -74,32 +47,40 @@ class Calibration:
     ) -> tuple[LeftInFloat, ...]:
         """Write the quantized model, the operators named in `keep_float` left in float.
 
+        Weights of operators that cannot compute on integers are stored as int8.
+
+        Returns:
+            The operators with weights that compute in float, and why.
+
         Raises:
             ConversionError: nothing in the model can be quantized, or the file is not smaller.
+            OutputError: the file cannot be written.
         """
         onnx = need("onnx", extra="convert")
         model = onnx.ModelProto.FromString(self.model)
-        if precision == "int16x8":
-            add_operator_set(model, "com.microsoft", 1)
-        untouched = weights_of(model, keep_float)
-        quantized = _with_pairs(model, self.ranges, precision, keep_float)
-        store_as_int8(quantized, keep=untouched)
-        if io != "float32":
-            integer_inputs_and_outputs(quantized, io)
-        tidy(quantized)
-        write(quantized, out)
-        if out.stat().st_size >= self.float_bytes:
-            out.unlink()
+        chosen = plan(model, self.ranges, keep_float)
+        if not any(n.name in chosen.integer and n.op_type in PRODUCTS for n in model.graph.node):
             message = (
-                f"{out.name}: {precision} makes this ONNX model no smaller than float32 "
-                f"({self.float_bytes} bytes); keep float32"
+                f"{out.name}: no operator of this model computes on integers in ONNX Runtime; "
+                "use dynamic (8-bit weights)"
             )
             raise ConversionError(message)
-        return ()
+        left = _left(model, chosen, keep_float)
+        untouched = weights_of(model, keep_float)
+        insert_pairs(model, chosen, activation=_ACTIVATION[precision])
+        store_as_int8(model, keep=untouched)
+        if io != "float32":
+            integer_inputs_and_outputs(model, io, self.ranges)
+        write_smaller(model, out, self.float_bytes, precision)
+        return left
 
 
 def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
     """Prepare `source` and observe it on `samples`.
+
+    Args:
+        source: a float32 ONNX file.
+        samples: for each graph input an array of shape (samples, *input shape, batch included).
 
     Raises:
         SourceError: not an ONNX model, or ONNX Runtime cannot load it.
@@ -107,40 +88,30 @@ def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
         ConversionError: the model makes NaN or infinity of them.
     """
     model = prepare(source)
+    ranges = observe(model, samples)
+    outputs = {value.name for value in model.graph.output}
+    for node in model.graph.node:
+        if node.op_type in ("Softmax", "Sigmoid") and node.output[0] in outputs:
+            ranges[node.output[0]] = (0.0, 1.0)
     return Calibration(
         model=model.SerializeToString(deterministic=True),
-        ranges=observe(model, samples),
-        operators=candidates(model, OP_TYPES),
+        ranges=ranges,
         float_bytes=source.stat().st_size,
     )
 
 
-def _with_pairs(
-    model: Any, ranges: Mapping[str, Range], precision: str, keep_float: frozenset[str]
-) -> Any:
-    quantization = need("onnxruntime.quantization", extra="convert")
-    from onnxruntime.quantization.calibrate import TensorData
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-    from onnxruntime.quantization.quant_utils import add_infer_metadata
-
-    add_infer_metadata(model)
-    kind = quantization.QuantType
-    quantizer = QDQQuantizer(
-        model,
-        True,
-        False,
-        kind.QInt8,
-        kind.QUInt16 if precision == "int16x8" else kind.QUInt8,
-        {
-            name: TensorData(lowest=np.float32(low), highest=np.float32(high))
-            for name, (low, high) in ranges.items()
-        },
-        [],
-        sorted(keep_float),
-        sorted(OP_TYPES),
-        {},
-    )
-    quantizer.quantize_model()
-    result = quantizer.model.model
-    del result.metadata_props[:]
-    return result
+def _left(model: Any, chosen: Plan, keep_float: frozenset[str]) -> tuple[LeftInFloat, ...]:
+    sizes = float_weight_bytes(model)
+    left = []
+    for node in model.graph.node:
+        weight_bytes = sum(sizes.get(name, 0) for name in node.input)
+        if node.name in chosen.integer:
+            continue
+        if node.name in keep_float:
+            reason = "asked for"
+        elif weight_bytes >= _WORTH_TELLING_BYTES:
+            reason = "ONNX Runtime computes it in float; its weights are stored as int8"
+        else:
+            continue
+        left.append(LeftInFloat(identifier=node.name, operator=node.op_type, reason=reason))
+    return tuple(left)

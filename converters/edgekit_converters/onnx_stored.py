@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit._lazy import need
-from edgekit_converters.onnx_float16 import prepend
-from edgekit_converters.onnx_prepare import fresh, graphs, tensor_names
+from edgekit_converters.onnx_prepare import fresh, graphs, set_nodes, tensor_names
 
 _OVERHEAD_BYTES = 320
 """About what the two added operators and their names cost in the file."""
@@ -57,7 +56,7 @@ def store_as_int8(model: Any, *, keep: frozenset[str] = frozenset()) -> None:
             scales.append(onnx.numpy_helper.from_array(scale, factor))
             tensor.CopyFrom(onnx.numpy_helper.from_array(stored, name))
         graph.initializer.extend(scales)
-        prepend(graph, added)
+        set_nodes(graph, [*added, *graph.node])
 
 
 def quantize_weight(values: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]] | None:

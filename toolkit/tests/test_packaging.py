@@ -1,3 +1,5 @@
+import ast
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -120,6 +122,33 @@ def test_every_pin_is_within_its_bounds(project: dict[str, object]) -> None:
                 version = re.split("==|;", pin)[1]
                 if extra != "tflite-runtime" and not wanted.allows(version):
                     wrong.append(f"{pin} against {line}")
+    assert wrong == []
+
+
+def needed() -> set[tuple[str, str]]:
+    """Top-level module and extra of every ``need("module", extra="extra")`` in the packages."""
+    found = set()
+    for folder in PACKAGES.values():
+        for file in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "need":
+                    (module,) = node.args
+                    (extra,) = (word.value for word in node.keywords if word.arg == "extra")
+                    if isinstance(module, ast.Constant) and isinstance(extra, ast.Constant):
+                        found.add((str(module.value).partition(".")[0], str(extra.value)))
+    return found
+
+
+def test_the_extra_that_a_message_names_brings_the_package(project: dict[str, object]) -> None:
+    extras = project["optional-dependencies"]
+    assert isinstance(extras, dict)
+    distributions = importlib.metadata.packages_distributions()
+    wrong = []
+    for module, extra in sorted(needed()):
+        brought = {Requirement.parse(line).name for line in extras[extra]}
+        normal = {name.replace("_", "-").lower() for name in distributions.get(module, [module])}
+        if not brought & (normal | {module.replace("_", "-")}):
+            wrong.append(f"{module}: extra {extra!r} brings only {sorted(brought)}")
     assert wrong == []
 
 

@@ -60,7 +60,7 @@ class Session(ABC):
             VerificationError: the runtime fails.
         """
         arrays = self._checked(inputs)
-        batch = self._fixed_batch()
+        batch = self.fixed_batch
         rows = {array.shape[0] if array.ndim else 1 for array in arrays.values()}
         if batch is None or rows == {batch}:
             return self._invoke(arrays)
@@ -115,7 +115,8 @@ class Session(ABC):
                 raise DataError(message)
         return arrays
 
-    def _fixed_batch(self) -> int | None:
+    @property
+    def fixed_batch(self) -> int | None:
         """The batch size that is fixed in the file; None when it is free, or there is none."""
         firsts = {spec.shape[0] if spec.shape else None for spec in self.inputs}
         return firsts.pop() if len(firsts) == 1 else None
@@ -123,7 +124,7 @@ class Session(ABC):
     def _in_pieces(
         self, arrays: dict[str, NDArray[Any]], rows: int, batch: int
     ) -> dict[str, NDArray[Any]]:
-        pieces: dict[str, list[NDArray[Any]]] = {spec.name: [] for spec in self.outputs}
+        pieces: dict[str, list[NDArray[Any]]] = {}
         for start in range(0, rows, batch):
             piece = {name: array[start : start + batch] for name, array in arrays.items()}
             missing = batch - min(batch, rows - start)
@@ -139,7 +140,7 @@ class Session(ABC):
                         f"{batch} inputs the file takes at once; give exactly {batch} rows"
                     )
                     raise DataError(message)
-                pieces[name].append(output[: batch - missing])
+                pieces.setdefault(name, []).append(output[: batch - missing])
         return {name: np.concatenate(parts) for name, parts in pieces.items()}
 
 

@@ -1,0 +1,328 @@
+"""Score model files, whatever their format, on the same labelled data."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.child import Child, Limits
+from edgekit.errors import EdgekitError, MissingDependencyError, UsageError
+from edgekit.evaluation import (
+    Decided,
+    Evaluation,
+    FileScore,
+    numeric_against,
+    numeric_scores,
+)
+from edgekit.predict import Question
+from edgekit.progress import Progress
+from edgekit.source_kind import SourceKind, sniff
+from edgekit.task import Task, task_of
+
+Array = NDArray[Any]
+
+_DEVICE_KINDS: frozenset[SourceKind] = frozenset({"tflite", "onnx"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateRequest:
+    """One call of evaluate, checked before anything is started."""
+
+    files: tuple[Path, ...]
+    data: str
+    preprocess: tuple[str, ...] = ()
+    top_k: int | None = None
+    task: Task | None = None
+    output: str | None = None
+    limit: int | None = None
+    custom_objects: Path | None = None
+    trust: bool = False
+    limits: Limits
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense whatever the files are."""
+        if not self.files:
+            message = "evaluate: no files; give at least one"
+            raise UsageError(message)
+        for name, value in (("--top-k", self.top_k), ("--limit", self.limit)):
+            if value is not None and value < 1:
+                message = f"{name} {value}: must be at least 1; leave it out for the default"
+                raise UsageError(message)
+
+
+def evaluate(
+    files: Sequence[str | os.PathLike[str]],
+    *,
+    data: str | os.PathLike[str],
+    preprocess: str | Sequence[str] = (),
+    top_k: int | None = None,
+    task: Task | None = None,
+    output: str | None = None,
+    limit: int | None = None,
+    custom_objects: str | os.PathLike[str] | None = None,
+    trust_model: bool = False,
+    limits: Limits | None = None,
+) -> Evaluation:
+    """Score every file on `data`, and compare each with the first, sample by sample.
+
+        edgekit.evaluate(["mnist.keras", "mnist.int8.tflite"], data="mnist.npz:test")
+
+    Args:
+        files: any mix of ``.keras``, ``.h5``, SavedModel, ``.tflite`` and ``.onnx``.
+        data: a data source as on the command line; without labels only changes are counted.
+        preprocess: how data becomes input; by default what the first artifact's manifest says.
+        top_k: also count how often the right class is among the k highest scores.
+        task: by default guessed from labels and outputs; the result says so.
+        output: which output is scored, by name, where there are several.
+        limit: use only so many samples, of every class its share; always the same ones.
+        custom_objects: a Python file that defines a Keras model's own layers.
+        trust_model: also load models that hold Lambda layers, that is, arbitrary code.
+        limits: time for one file, and memory of one child process.
+
+    Raises:
+        EdgekitError: the first file cannot be scored; the message says why. Errors of other files
+            are in their `FileScore`.
+    """
+    request = EvaluateRequest(
+        files=tuple(Path(file) for file in files),
+        data=os.fspath(data),
+        preprocess=(preprocess,) if isinstance(preprocess, str) else tuple(preprocess),
+        top_k=top_k,
+        task=task,
+        output=output,
+        limit=limit,
+        custom_objects=None if custom_objects is None else Path(custom_objects),
+        trust=trust_model,
+        limits=limits or Limits(),
+    )
+    return run(request, Progress(total=len(request.files), enabled=False))
+
+
+def run(request: EvaluateRequest, progress: Progress) -> Evaluation:
+    """Do what `request` says; a failure of a file other than the first is part of the result.
+
+    Raises:
+        EdgekitError: the first file cannot be scored.
+    """
+    kinds = [sniff(file) for file in request.files]
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-evaluate-"))
+        run_ = _Run(request, kinds, progress, Path(folder), stack)
+        return run_.evaluation()
+
+
+class _Run:
+    """One evaluation: its children, its folder, and what the first file gave."""
+
+    def __init__(
+        self,
+        request: EvaluateRequest,
+        kinds: list[SourceKind],
+        progress: Progress,
+        folder: Path,
+        stack: ExitStack,
+    ) -> None:
+        self.request = request
+        self.kinds = kinds
+        self.progress = progress
+        self.folder = folder
+        self.stack = stack
+        self.children: dict[str, Child] = {}
+        self.notes: list[str] = []
+        self.question = Question(
+            data=request.data,
+            preprocess=request.preprocess,
+            output=request.output,
+            task=request.task,
+            limit=request.limit,
+        )
+
+    def evaluation(self) -> Evaluation:
+        preprocess_from = self._read_manifests()
+        facts, kept = self._predict(0)
+        kind = facts["kind"]
+        self.question = _replaced(self.question, task=task_of(kind))
+        self._check_first(facts)
+        scores = [self._score(0, kept, facts, kept)]
+        for index in range(1, len(self.request.files)):
+            try:
+                other, columns = self._predict(index)
+                self._check_same(index, other, facts)
+                scores.append(self._score(index, columns, facts, kept))
+            except EdgekitError as error:
+                scores.append(self._file(index, error=str(error)))
+        has_labels = facts["labels_sha256"] is not None
+        return Evaluation(
+            data=self.request.data,
+            samples=facts["samples"],
+            available=facts["available"],
+            is_random=facts["is_random"],
+            has_labels=has_labels,
+            task=task_of(kind),
+            task_was_guessed=self.request.task is None,
+            output=facts["output"],
+            k=self.request.top_k,
+            preprocess=facts["preprocess"],
+            preprocess_from=preprocess_from,
+            files=tuple(scores),
+            notes=tuple(self.notes),
+        )
+
+    def _read_manifests(self) -> str:
+        """Preprocessing and class names of the first artifact that has any; says where from."""
+        stored: dict[str, tuple[str, Any]] = {}
+        for file, kind in zip(self.request.files, self.kinds, strict=True):
+            if kind not in _DEVICE_KINDS:
+                continue
+            try:
+                found = self._child(kind).call("describe", path=str(file))
+            except EdgekitError:
+                continue  # the same error comes again, with the file's own row, when it is run
+            for name, value in found.items():
+                if value and name not in stored:
+                    stored[name] = (str(file), value)
+                elif value and stored[name][1] != value and not self.request.preprocess:
+                    self._note(f"{file}: stores other {name} than {stored[name][0]}, which holds")
+        if "labels" in stored:
+            names = tuple(stored["labels"][1])
+            self.question = _replaced(self.question, class_names=names)
+        if self.request.preprocess:
+            return "--preprocess"
+        if "preprocess" in stored:
+            self.question = _replaced(self.question, stored=stored["preprocess"][1])
+            return stored["preprocess"][0]
+        return ""
+
+    def _predict(self, index: int) -> tuple[dict[str, Any], dict[str, Array]]:
+        file, kind = self.request.files[index], self.kinds[index]
+        self.progress.step(f"predict with {file.name}")
+        out = self.folder / f"{index}.npz"
+        custom = self.request.custom_objects
+        options = {
+            "custom_objects": None if custom is None else str(custom),
+            "trust": self.request.trust,
+        }
+        facts: dict[str, Any] = self._child(kind).call(
+            "predict",
+            path=str(file),
+            question=asdict(self.question),
+            out=str(out),
+            first=str(self.folder / "first.npy"),
+            is_first=index == 0,
+            options=options,
+        )
+        with np.load(out, allow_pickle=False) as archive:
+            kept = {name: archive[name] for name in archive.files}
+        out.unlink()
+        if facts["nan_rows"]:
+            self._note(f"{file}: NaN in the outputs for {facts['nan_rows']} samples")
+        return facts, kept
+
+    def _child(self, kind: SourceKind) -> Child:
+        module = "edgekit.predict_worker" if kind in _DEVICE_KINDS else _predictor()
+        if module not in self.children:
+            child = Child(
+                module,
+                limits=self.request.limits,
+                verbose=self.request.verbose,
+                on_event=self.progress.detail,
+            )
+            self.children[module] = self.stack.enter_context(child)
+        return self.children[module]
+
+    def _check_first(self, facts: dict[str, Any]) -> None:
+        has_labels = facts["labels_sha256"] is not None
+        if not has_labels and len(self.request.files) == 1:
+            message = (
+                f"{self.request.data}: has no labels, so a single file cannot be scored; "
+                "give labels (y in a .npz, sub-folders of images, a column 'label'), or two files"
+            )
+            raise UsageError(message)
+        if not has_labels:
+            self._note(f"{self.request.data}: no labels, so only changes are counted")
+        if facts["is_random"]:
+            self._note(f"{self.request.data}: random numbers, which say nothing about real inputs")
+        if self.request.top_k is not None and facts["kind"] != "classes":
+            message = (
+                f"--top-k {self.request.top_k}: output {facts['output']!r} has no scores for "
+                "several classes; leave it out"
+            )
+            raise UsageError(message)
+
+    def _check_same(self, index: int, facts: dict[str, Any], first: dict[str, Any]) -> None:
+        file = self.request.files[index]
+        if facts["kind"] != first["kind"]:
+            message = (
+                f"{file}: gives {facts['kind']}, the first file gives {first['kind']}; "
+                "compare models of one task"
+            )
+            raise UsageError(message)
+        if (facts["samples"], facts["labels_sha256"]) != (
+            first["samples"],
+            first["labels_sha256"],
+        ):
+            message = (
+                f"{self.request.data}: gave other samples or labels for {file.name} than for the "
+                "first file; it must give the same each time it is read"
+            )
+            raise UsageError(message)
+        if facts["preprocess"] != first["preprocess"] and len(facts["preprocess"]) > 1:
+            self._note(f"{file}: its inputs are prepared differently: {facts['preprocess']}")
+
+    def _score(
+        self, index: int, kept: dict[str, Array], facts: dict[str, Any], first: dict[str, Array]
+    ) -> FileScore:
+        if facts["kind"] == "values":
+            against = numeric_against(kept, first) if index else None
+            return self._file(index, **numeric_scores(kept), against_first=against)
+        threshold = self._threshold(first.get("score"), say=index == 0)
+        decided = Decided.of(kept, threshold=threshold, k=self.request.top_k)
+        reference = Decided.of(first, threshold=threshold, k=self.request.top_k)
+        against = decided.against(reference) if index else None
+        return self._file(index, **decided.scores(), against_first=against)
+
+    def _threshold(self, scores: Array | None, *, say: bool) -> float:
+        if scores is None or (scores.min() >= 0 and scores.max() <= 1):
+            return 0.5
+        if say:
+            self._note("the one score goes beyond 0..1, so it is taken as a logit: yes above 0")
+        return 0.0
+
+    def _file(self, index: int, **scores: Any) -> FileScore:
+        file = self.request.files[index]
+        inside = [p for p in file.rglob("*") if p.is_file()] if file.is_dir() else [file]
+        return FileScore(
+            path=str(file),
+            format=self.kinds[index],
+            size_bytes=sum(path.stat().st_size for path in inside),
+            **scores,
+        )
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def _predictor() -> str:
+    """The module that predicts with Keras models and SavedModels; a plug-in."""
+    for entry in entry_points(group="edgekit.predictors"):
+        if entry.name == "keras":
+            return entry.value
+    message = (
+        "edgekit: nothing here predicts with Keras models; "
+        "run: pip install '.[convert]' in the edgekit checkout"
+    )
+    raise MissingDependencyError(message)
+
+
+def _replaced(question: Question, **changes: Any) -> Question:
+    return Question(**{**asdict(question), **changes})

@@ -1,0 +1,61 @@
+"""Predictions of .tflite and .onnx files; served in a child process that has no TensorFlow."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from edgekit.child_main import tell
+from edgekit.predict import Question
+from edgekit.predict import predict as run_over_data
+from edgekit.sessions import open_session
+
+
+def describe(path: str) -> dict[str, Any]:
+    """What the manifest of a file says about inputs: ``preprocess`` and ``labels``.
+
+    Raises:
+        SourceError: the file is damaged.
+        VerificationError: the runtime refuses it.
+    """
+    with open_session(path) as session:
+        manifest = session.manifest
+    return {
+        "preprocess": manifest.get("preprocess") or {},
+        "labels": manifest.get("labels") or [],
+    }
+
+
+def predict(
+    *,
+    path: str,
+    question: dict[str, Any],
+    out: str,
+    first: str,
+    is_first: bool,
+    options: dict[str, Any],  # noqa: ARG001 - for plug-ins that load code
+) -> dict[str, Any]:
+    """Run the file over the data; see `edgekit.predict.predict`.
+
+    Samples go in one by one unless the file fixes another number, as they do on a device: some
+    files quantize by the range of all samples that come together, and would be scored wrongly.
+
+    Raises:
+        SourceError: the file is damaged.
+        VerificationError: the runtime refuses it, or it fails.
+        DataError: the data does not fit it.
+        UsageError: no such output.
+    """
+    tell("loading")
+    with open_session(path) as session:
+        facts = run_over_data(
+            session,
+            Question.from_dict(question),
+            at_once=1,
+            out=Path(out),
+            first=Path(first),
+            is_first=is_first,
+        )
+    assert "tensorflow" not in sys.modules, "the predicting process must not import TensorFlow"
+    return facts

@@ -161,10 +161,32 @@ def save(traced: Traced, folder: Path) -> None:
     concrete = traced.function.get_concrete_function(**signature)
     try:
         tf.saved_model.save(traced.trackable, str(folder), signatures=concrete)
+        _unfuse(folder)
     except (ValueError, AssertionError, TypeError) as error:
         first = " ".join(str(error).split())[:240]
         message = f"the model cannot be saved as a SavedModel: {first}; report the model"
         raise ConversionError(message) from error
+
+
+def _unfuse(folder: Path) -> None:
+    """Take away the marks by which the TFLite converter fuses Keras 2 recurrent layers.
+
+    The fused operator computes float32 with a relative error of a hundredth; the loop is exact.
+    """
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = folder / "saved_model.pb"
+    document = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    marked = [
+        function
+        for meta in document.meta_graphs
+        for function in meta.graph_def.library.function
+        if "api_implements" in function.attr
+    ]
+    for function in marked:
+        del function.attr["api_implements"]
+    if marked:
+        file.write_bytes(document.SerializeToString(deterministic=True))
 
 
 def recurrent_layers(model: LoadedModel) -> list[Any]:
@@ -217,14 +239,18 @@ def _unrolled(model: LoadedModel, inputs: tuple[TensorSpec, ...]) -> Iterator[No
             f"{UNROLL_LIMIT_STEPS}); use --quantize dynamic or float16, or a shorter --input-shape"
         )
         raise ConversionError(message)
-    before = [layer.unroll for layer in layers]
+    before = [dict(vars(layer)) for layer in layers]
     for layer in layers:
         layer.unroll = True
+        if hasattr(layer, "_could_use_gpu_kernel"):
+            layer._could_use_gpu_kernel = False  # noqa: SLF001 - Keras 2: else unroll is ignored
     try:
         yield
     finally:
-        for layer, value in zip(layers, before, strict=True):
-            layer.unroll = value
+        for layer, values in zip(layers, before, strict=True):
+            for name in ("unroll", "_could_use_gpu_kernel"):
+                if name in values:
+                    setattr(layer, name, values[name])
 
 
 # ---- state ------------------------------------------------------------------------------------

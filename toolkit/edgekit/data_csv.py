@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from edgekit.child import physical_memory_bytes
 from edgekit.data_source import ArrayColumn, Source
 from edgekit.errors import DataError
+from edgekit.quote import first_line
 from edgekit.tensors import TensorSpec
 
 Array = NDArray[Any]
@@ -48,13 +49,13 @@ def read_csv(path: Path, inputs: Sequence[TensorSpec]) -> Source:
         with _open(path) as file:
             table = _parse(_lines(file), physical_memory_bytes() // 4)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        message = f"is truncated or damaged ({error}); save it again"
+        message = f"is truncated or damaged ({first_line(error)}); save it again"
         raise DataError(message) from None
     except UnicodeDecodeError as error:
         message = f"is no text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         raise DataError(message) from None
     except csv.Error as error:
-        message = f"cannot be read as a table ({error}); save it again"
+        message = f"cannot be read as a table ({first_line(error)}); save it again"
         raise DataError(message) from None
     columns = {name: ArrayColumn(values) for name, values in _divide(table, inputs).items()}
     labels, class_names = _labels(table.labels) if table.labels is not None else (None, None)

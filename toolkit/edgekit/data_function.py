@@ -21,6 +21,7 @@ from edgekit.child import physical_memory_bytes
 from edgekit.data_fit import matches
 from edgekit.data_source import ArrayColumn, Source, tidy_labels
 from edgekit.errors import DataError
+from edgekit.quote import first_line
 from edgekit.tensors import TensorSpec
 
 Array = NDArray[Any]
@@ -102,8 +103,8 @@ class _UserCode:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is None or isinstance(error, DataError | MemoryError | KeyboardInterrupt):
             return
-        said = (str(error).strip().splitlines() or ["no message"])[0][:300]
-        message = f"raises {type(error).__name__} ({said}){_place(error)}; correct the function"
+        said = f"{type(error).__name__} ({first_line(error)}){_place(error)}"
+        message = f"raises {said}; correct the function"
         raise DataError(message) from error
 
 
@@ -185,7 +186,9 @@ def _array(value: object, name: str) -> Array:
     try:
         made = np.asarray(value)
     except (ValueError, TypeError) as error:
-        message = f"gives something for {name!r} that is no array ({error}); give numbers"
+        message = (
+            f"gives something for {name!r} that is no array ({first_line(error)}); give numbers"
+        )
         raise DataError(message) from None
     if made.dtype.kind not in "biuf":
         message = f"gives {made.dtype} for {name!r}; give numbers"

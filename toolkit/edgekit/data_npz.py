@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from edgekit.child import physical_memory_bytes
 from edgekit.data_source import ArrayColumn, Source, tidy_labels
 from edgekit.errors import DataError
+from edgekit.quote import first_line
 from edgekit.tensors import TensorSpec
 
 Array = NDArray[Any]
@@ -22,7 +24,8 @@ Array = NDArray[Any]
 _SAMPLE_WORDS = ("x", "images", "image", "data", "features")
 _LABEL_WORDS = ("y", "labels", "label", "targets", "target")
 _BROKEN = (
-    ValueError, EOFError, OSError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+    ValueError, EOFError, OSError, SyntaxError, NotImplementedError, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 _PICKLE = "holds Python pickles, which can run code and are never read; save plain number arrays"
 
@@ -45,7 +48,7 @@ def read_npy(path: Path, inputs: Sequence[TensorSpec]) -> Source:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except _BROKEN as error:
-        message = f"is truncated or damaged ({error}); save it again"
+        message = f"is truncated or damaged ({first_line(error)}); save it again"
         raise DataError(message) from None
     return _source({inputs[0].name: array}, None)
 
@@ -78,7 +81,7 @@ def read_npz(path: Path, inputs: Sequence[TensorSpec], split: str | None) -> Sou
             columns = {given: arrays[name] for given, name in chosen.items()}
             return _source(columns, arrays[labels] if labels else None)
     except _BROKEN as error:
-        message = f"is truncated or damaged ({error}); save it again"
+        message = f"is truncated or damaged ({first_line(error)}); save it again"
         raise DataError(message) from None
 
 
@@ -107,7 +110,7 @@ def _check_header(file: IO[bytes], name: str) -> None:
         )
         shape, _, dtype = read(file)
     except _BROKEN as error:
-        message = f"array {name!r} is truncated or damaged ({error}); save it again"
+        message = f"array {name!r} is truncated or damaged ({first_line(error)}); save it again"
         raise DataError(message) from None
     if dtype.hasobject:
         message = f"array {name!r} {_PICKLE}"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgekit.data_folder import classify
 from edgekit.data_source import Source
 from edgekit.errors import DataError
+from edgekit.quote import first_line
 from edgekit.tensors import TensorSpec
 
 Array = NDArray[Any]
@@ -110,8 +111,8 @@ def read_wav(path: Path, most: int | None = None) -> tuple[NDArray[np.float32], 
                 message = f"{path}: has {count} frames; cut it into shorter pieces"
                 raise DataError(message)
             data = sound.readframes(count)
-    except (wave.Error, EOFError) as error:
-        what = str(error) or "it ends too early"
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last: a chunk beyond the end
+        what = first_line(error) if str(error) else "it ends too early"
         message = f"{path}: not a PCM .wav file ({what}); convert it to 16-bit PCM"
         raise DataError(message) from None
     except PermissionError:

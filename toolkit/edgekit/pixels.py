@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from edgekit.errors import DataError
+from edgekit.quote import first_line
 
 Array = NDArray[Any]
 
@@ -75,6 +76,7 @@ def open_image(path: Path) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # oddities in tags that do not concern the pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 if image.width * image.height <= MOST_PIXELS:
@@ -88,17 +90,13 @@ def open_image(path: Path) -> Image.Image:
     except PermissionError:
         message = f"{path}: no permission to read it; change its permissions"
     except _UNREADABLE as error:
-        message = f"{path}: not a readable image ({_first_line(error)}); replace it or take it out"
+        message = f"{path}: not a readable image ({first_line(error)}); replace it or take it out"
     raise DataError(message)
 
 
 def _too_large(path: Path) -> str:
     limit = f"{MOST_PIXELS // 1_000_000} million pixels"
     return f"{path}: the image has more than {limit}; make it smaller"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def decode(image: Image.Image, channels: int | None) -> Array:
@@ -109,9 +107,9 @@ def decode(image: Image.Image, channels: int | None) -> Array:
     None the picture has 1 channel if it is gray, else 3.
 
     Raises:
-        DataError: 32-bit pixels, or a channel count that no picture has.
+        DataError: 32-bit pixels, damaged EXIF data, or a channel count that no picture has.
     """
-    upright = ImageOps.exif_transpose(image)
+    upright = _upright(image)
     if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format == "PNG"):
         deep = np.asarray(upright).astype(np.uint32)
         upright = Image.fromarray((deep >> 8).astype(np.uint8))
@@ -128,6 +126,16 @@ def decode(image: Image.Image, channels: int | None) -> Array:
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
     pixels = np.asarray(upright.convert(mode))
     return pixels[..., np.newaxis] if channels == 1 else pixels
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about tags other than the orientation
+            return ImageOps.exif_transpose(image)
+    except _UNREADABLE as error:
+        message = f"image: its EXIF data are damaged ({first_line(error)}); save it without them"
+        raise DataError(message) from None
 
 
 def resize(samples: Array, height: int, width: int) -> Array:

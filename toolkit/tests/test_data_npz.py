@@ -192,6 +192,14 @@ def test_a_truncated_npy_is_refused(tmp_path: Path, keep: int) -> None:
         open_data(str(path), ONE)
 
 
+def test_a_header_that_is_no_python_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, X)
+    path.write_bytes(path.read_bytes().replace(b"}", b"("))
+    with pytest.raises(DataError, match="truncated or damaged"):
+        open_data(str(path), ONE)
+
+
 def test_an_array_said_to_be_larger_than_memory_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     np.save(path, X)

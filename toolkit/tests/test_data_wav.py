@@ -111,6 +111,7 @@ WIDE_FORMAT = struct.pack("<HHIIHH", 1, 1, 16000, 128000, 8, 64)
         (b"", "not a PCM .wav"),
         (b"not a sound", "not a PCM .wav"),
         (riff(FLOAT_FORMAT, bytes(40)), r"not a PCM .wav file \(unknown format: 3\)"),
+        (riff(FLOAT_FORMAT, b"")[:12] + b"LIST\xff\xff\xff\x7f", "not a PCM .wav"),
         (riff(WIDE_FORMAT, bytes(40)), "64 bits a sample"),
         (riff(struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16), b""), "has no samples"),
     ],

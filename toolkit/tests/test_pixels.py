@@ -32,6 +32,17 @@ def test_the_exif_orientation_turns_the_picture_upright(tmp_path: Path) -> None:
     assert np.array_equal(decode(open_image(path), 3), np.rot90(RGB, -1))
 
 
+def test_damaged_exif_data_are_refused(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(Image.fromarray(RGB), tmp_path / "a.webp", exif=exif)
+    path.write_bytes(
+        path.read_bytes().replace(b"MM\x00*", b"XX\x00*").replace(b"II*\x00", b"XX*\x00")
+    )
+    with pytest.raises(DataError, match="its EXIF data are damaged"):
+        decode(open_image(path), 3)
+
+
 def test_a_palette_is_looked_up(tmp_path: Path) -> None:
     two = Image.new("P", (2, 1))
     two.putpalette([255, 0, 0, 0, 0, 255])

@@ -46,7 +46,7 @@ class ArrayColumn:
 
     def take(self, indices: NDArray[np.intp]) -> Array:
         """The samples at `indices`."""
-        return self.array[indices]
+        return np.asarray(self.array[indices])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,11 @@ to the length the input takes. Nothing is resampled: all files must have one sam
 
 from __future__ import annotations
 
+import io
 import wave
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ def read_wav(path: Path, most: int | None = None) -> tuple[NDArray[np.float32], 
         DataError: no PCM with 8, 16, 24 or 32 bits, empty, truncated, or longer than memory.
     """
     try:
-        with path.open("rb") as file, wave.open(file) as sound:
+        with path.open("rb") as file, wave.open(_with_plain_header(file)) as sound:
             total, channels = sound.getnframes(), sound.getnchannels()
             width, rate_hz = sound.getsampwidth(), sound.getframerate()
             count = total if most is None else min(most, total)
@@ -127,6 +128,18 @@ def read_wav(path: Path, most: int | None = None) -> tuple[NDArray[np.float32], 
         raise DataError(message)
     frames = from_pcm(data, width).reshape(count, channels)
     return frames.mean(axis=1, dtype=np.float32), rate_hz
+
+
+def _with_plain_header(file: IO[bytes]) -> IO[bytes]:
+    """The same file; PCM in the "extensible" form, as many programs write it, in the plain one."""
+    start = file.read(4096)
+    file.seek(0)
+    form = start.find(b"fmt ") + 8  # where the chunk's content starts
+    extensible, pcm = b"\xfe\xff", b"\x01\x00"
+    if form < 20 or start[form : form + 2] != extensible or start[form + 24 : form + 26] != pcm:
+        return file
+    content = file.read()
+    return io.BytesIO(content[:form] + pcm + content[form + 2 :])
 
 
 def from_pcm(data: bytes, width: int) -> NDArray[np.float32]:

@@ -122,6 +122,22 @@ def test_what_is_no_pcm_is_refused_by_name(tmp_path: Path, content: bytes, told:
         open_data(str(tmp_path), SPEC)
 
 
+def test_pcm_in_the_extensible_form_is_read(tmp_path: Path) -> None:
+    form = struct.pack("<HHIIHH", 0xFFFE, 1, 16000, 32000, 2, 16)
+    form += struct.pack("<HHI", 22, 16, 4) + bytes.fromhex("0100000000001000800000aa00389b71")
+    (tmp_path / "a.wav").write_bytes(riff(form, RAMP.tobytes()))
+    sound = open_data(str(tmp_path), SPEC).batch([0])["sound"][0]
+    assert np.array_equal(sound, RAMP / 32768)
+
+
+def test_floats_in_the_extensible_form_are_refused(tmp_path: Path) -> None:
+    form = struct.pack("<HHIIHH", 0xFFFE, 1, 16000, 64000, 4, 32)
+    form += struct.pack("<HHI", 22, 32, 4) + bytes.fromhex("0300000000001000800000aa00389b71")
+    (tmp_path / "a.wav").write_bytes(riff(form, bytes(40)))
+    with pytest.raises(DataError, match="not a PCM .wav"):
+        open_data(str(tmp_path), SPEC)
+
+
 def test_a_truncated_sound_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", RAMP.tobytes())
     path.write_bytes(path.read_bytes()[:-6])

@@ -10,12 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit._lazy import need
+from edgekit_converters.onnx_plan import settings
 from edgekit_converters.onnx_prepare import fresh, graphs, set_nodes, tensor_names
 
 _OVERHEAD_BYTES = 320
 """About what the two added operators and their names cost in the file."""
 _LARGEST_SHARE = 0.45
 """Integers and scales together may take at most this share of the float bytes."""
+_OUTPUT_AXES = {
+    "Conv": (0,),
+    "ConvTranspose": (1,),
+    "Gemm": (1,),
+    "LSTM": (0, 1),
+    "GRU": (0, 1),
+    "RNN": (0, 1),
+}
 _RECURRENT = ("LSTM", "GRU", "RNN")
 _RECURRENT_BIAS = 3
 
@@ -23,7 +32,8 @@ _RECURRENT_BIAS = 3
 def store_as_int8(model: Any, *, keep: frozenset[str] = frozenset()) -> None:
     """Store every float32 weight of `model` that gains by it as int8; in place.
 
-    ``real = scale * stored``, with one scale for each slice along the axis that loses least.
+    ``real = scale * stored``, with one scale for each output channel, or for each slice
+    along the axis that loses least where outputs are not known.
 
     Args:
         model: an ``onnx.ModelProto``.
@@ -32,13 +42,14 @@ def store_as_int8(model: Any, *, keep: frozenset[str] = frozenset()) -> None:
     onnx = need("onnx", extra="convert")
     taken = tensor_names(model)
     kept = keep | frozenset(_biases(model))
+    channels = _channels(model)
     for graph in graphs(model.graph):
         added: list[Any] = []
         scales: list[Any] = []
         for tensor in list(graph.initializer):
             if tensor.data_type != onnx.TensorProto.FLOAT or tensor.name in kept:
                 continue
-            found = quantize_weight(onnx.numpy_helper.to_array(tensor))
+            found = quantize_weight(onnx.numpy_helper.to_array(tensor), channels.get(tensor.name))
             if found is None:
                 continue
             stored, scale = found
@@ -59,22 +70,26 @@ def store_as_int8(model: Any, *, keep: frozenset[str] = frozenset()) -> None:
         set_nodes(graph, [*added, *graph.node])
 
 
-def quantize_weight(values: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]] | None:
+def quantize_weight(
+    values: NDArray[Any], kept: tuple[int, ...] | None = None
+) -> tuple[NDArray[np.int8], NDArray[np.float32]] | None:
     """Symmetric int8 of `values`, and scales that broadcast against it; None where nothing is won.
 
     Args:
         values: float32, any shape. Vectors are left alone: they are biases, and small.
+        kept: axes along which scales differ; without it, the one axis that loses least.
     """
     if sum(size > 1 for size in values.shape) < 2 or not np.isfinite(values).all():
         return None
     candidates: list[tuple[float, int, NDArray[np.int8], NDArray[np.float32]]] = []
-    for axes in _slicings(values):
-        scale = np.abs(values).max(axis=axes, keepdims=True) / np.float32(127)
+    for axes in [kept] if kept is not None else [(axis,) for axis in range(values.ndim)]:
+        others = tuple(axis for axis in range(values.ndim) if axis not in axes)
+        scale = np.abs(values).max(axis=others, keepdims=True) / np.float32(127)
         if values.size + 4 * scale.size > _LARGEST_SHARE * values.nbytes:
             continue
         if 3 * values.size - 4 * scale.size <= _OVERHEAD_BYTES:
             continue
-        scale = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
+        scale = np.where(scale > np.finfo(np.float32).tiny, scale, 1).astype(np.float32)
         stored = np.clip(np.rint(values / scale), -127, 127).astype(np.int8)
         error = float(np.square(values - stored * scale, dtype=np.float64).sum())
         candidates.append((error, len(candidates), stored, scale))
@@ -84,12 +99,21 @@ def quantize_weight(values: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.
     return stored, scale
 
 
-def _slicings(values: NDArray[Any]) -> Iterator[tuple[int, ...]]:
-    """The axes that share a scale: all but one, for each one; or just the last."""
-    axes = range(values.ndim)
-    yield from (tuple(a for a in axes if a != kept) for kept in axes)
-    if values.ndim > 2:
-        yield (values.ndim - 1,)
+def _channels(model: Any) -> dict[str, tuple[int, ...]]:
+    """The axes of each weight that index outputs: one scale for each output loses least."""
+    found: dict[str, tuple[int, ...]] = {}
+    for node in chain.from_iterable(graph.node for graph in graphs(model.graph)):
+        if node.domain or len(node.input) < 2:
+            continue
+        if node.op_type == "Gather":
+            found.setdefault(node.input[0], (0,))
+        elif node.op_type in _OUTPUT_AXES:
+            axes = _OUTPUT_AXES[node.op_type]
+            if node.op_type == "Gemm" and settings(node).get("transB", 0):
+                axes = (0,)
+            for name in node.input[1:_RECURRENT_BIAS]:
+                found.setdefault(name, axes)
+    return found
 
 
 def _biases(model: Any) -> Iterator[str]:

@@ -111,10 +111,11 @@ def diagnose(*, time_limit_s: float = _TIME_LIMIT_S) -> Report:
         packages = tuple(_package(one) for one in wanted if one.extra)
         problems = _version_problems(wanted) + _combination_problems()
         runtimes = tuple(trials)
+    explained = {problem.message.partition(" ")[0] for problem in problems}
     broken = tuple(
         Problem(level="error", message=f"{r.name} {r.version}: does not run a model: {r.reason}")
         for r in runtimes
-        if r.version is not None and not r.works
+        if r.version is not None and not r.works and r.name not in explained
     )
     if all(runtime.version is None for runtime in runtimes):
         message = f"runtimes: none is installed; run: {install_command('litert,onnx')}"

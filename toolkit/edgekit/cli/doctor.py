@@ -6,7 +6,9 @@ import json
 
 import click
 
-from edgekit.doctor import Package, Report, RuntimeCheck, diagnose, install_command
+from edgekit.doctor import RUNTIMES, Package, Report, RuntimeCheck, diagnose, install_command
+
+_CONVERTING = ("convert", "keras2")
 
 
 @click.command()
@@ -36,19 +38,11 @@ def _lines(report: Report) -> list[str]:
         f"{report.memory_available_bytes / 2**30:.1f} GiB available",
         "",
         "Runtimes, each tried on a tiny model",
-        *(_runtime_line(runtime, report) for runtime in report.runtimes),
+        *map(_runtime_line, report.runtimes),
     ]
-    runtimes = {runtime.name for runtime in report.runtimes}
-    rest = [p for p in report.packages if p.name not in runtimes and p.extra != "tflite-runtime"]
-    if rest:
-        lines += [
-            "",
-            "For converting, not tried here",
-            *(_package_line(package) for package in rest),
-        ]
-    missing = sorted({package.extra for package in rest if package.version is None})
-    if missing:
-        lines.append(f"  to add what is missing: {install_command(','.join(missing))}")
+    converting = [p for p in report.packages if p.extra in _CONVERTING and p.name not in RUNTIMES]
+    if converting:
+        lines += ["", "For converting, not tried here", *map(_package_line, converting)]
     lines += ["", *(f"{p.level}: {p.message}" for p in report.problems)]
     lines.append(
         "Healthy: a runtime works, nothing is at odds." if report.healthy else "Not healthy."
@@ -56,15 +50,15 @@ def _lines(report: Report) -> list[str]:
     return lines
 
 
-def _runtime_line(runtime: RuntimeCheck, report: Report) -> str:
+def _runtime_line(runtime: RuntimeCheck) -> str:
     if runtime.works:
         said = f"works ({runtime.time_ms / 1000:.1f} s)"
     elif runtime.version is not None:
         said = f"DOES NOT WORK: {runtime.reason}"
     else:
-        said = next((p.install for p in report.packages if p.name == runtime.name), "")
+        said = install_command(RUNTIMES[runtime.name])
         if runtime.name == "tflite-runtime":
-            said = "for 32-bit boards and old images only; wants numpy<2"
+            said += ", only where there is no ai-edge-litert; wants numpy<2"
     return _row(runtime.name, runtime.version, said)
 
 

@@ -111,10 +111,12 @@ def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
     interpreter = _interpreter(write_model(model))
     subgraph = model.subgraphs[0]
     float32 = schema().TensorType.FLOAT32
+    read = {int(i) for operator in subgraph.operators for i in operator.inputs}
+    read |= {int(i) for i in [*subgraph.inputs, *subgraph.outputs]}
     wanted = {
         index: text(tensor.name)
         for index, tensor in enumerate(subgraph.tensors)
-        if tensor.type == float32 and constant(model, tensor) is None
+        if tensor.type == float32 and constant(model, tensor) is None and index in read
     }
     count = len(next(iter(inputs.values())))
     ranges: dict[str, tuple[float, float]] = {}
@@ -132,7 +134,22 @@ def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
             before = ranges.get(name, (smallest, largest))
             ranges[name] = (min(before[0], smallest), max(before[1], largest))
             ranks[name] = values.ndim
+    _fill_unread(subgraph, ranges, ranks)
     return Calibration(ranges=ranges, ranks=ranks, samples=count)
+
+
+def _fill_unread(
+    subgraph: Any, ranges: dict[str, tuple[float, float]], ranks: dict[str, int]
+) -> None:
+    """Give outputs that nothing reads, which the runtime may not compute, the input's range."""
+    for operator in subgraph.operators:
+        for index in operator.outputs:
+            name = text(subgraph.tensors[index].name)
+            known = [text(subgraph.tensors[i].name) for i in operator.inputs if i >= 0]
+            known = [given for given in known if given in ranges]
+            if name not in ranges and known:
+                ranges[name] = ranges[known[0]]
+                ranks[name] = len(subgraph.tensors[index].shape)
 
 
 def _interpreter(content: bytes) -> Any:

@@ -1,13 +1,12 @@
 """Make a compressed TFLite file from a float32 one, without TensorFlow.
 
-calibration = calibrate(Path("m.float32.tflite"), {"image": images})
-quantize(Path("m.float32.tflite"), Path("m.int8.tflite"), "int8", samples=calibration)
+ranges = calibrate(Path("m.float32.tflite"), {"image": images})
+quantize(Path("m.float32.tflite"), Path("m.int8.tflite"), "int8", samples=ranges)
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +15,27 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgekit._lazy import need
-from edgekit.errors import ConversionError, OutputError, UsageError
+from edgekit.errors import ConversionError, OutputError, SourceError, UsageError
 from edgekit.recipe import CALIBRATED, IO, Precision
 from edgekit_converters.tflite_calibrate import Calibration, calibrate, refuse_unquantizable
+from edgekit_converters.tflite_embedding import shrink_tables, tables
 from edgekit_converters.tflite_float16 import halve
 from edgekit_converters.tflite_graph import (
     constant,
     identifier,
     read_model,
-    text,
+    schema,
     walk,
     write_model,
 )
 from edgekit_converters.tflite_io import set_io
+from edgekit_converters.tflite_load import try_to_run
+from edgekit_converters.tflite_recipe import Treatment, configure
+from edgekit_converters.tflite_touchup import touch_up
 
-_SCOPE_LIMIT = 10000  # ai-edge-quantizer cuts longer scopes
+__all__ = ["Calibration", "Candidate", "LeftInFloat", "calibrate", "operators", "quantize"]
+
+_CAST = ("QUANTIZE", "DEQUANTIZE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +52,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftInFloat:
-    """One operator that was left in float although the precision would touch it."""
+    """One operator that computes in float although integers were asked for, and why."""
 
     identifier: str
     operator: str
@@ -82,6 +87,9 @@ def quantize(
 ) -> tuple[LeftInFloat, ...]:
     """Write `source`, a float32 TFLite file, to `out` in a smaller precision.
 
+    The same arguments give the same bytes. The file was loaded and run once, on zeros; whether it
+    says the same as `source` is for the caller to check.
+
     Args:
         source: A float32 TFLite file.
         out: Where to write; an existing file is replaced.
@@ -92,38 +100,42 @@ def quantize(
         keep_float: Identifiers (see `operators`) of operators to leave in float.
 
     Returns:
-        The operators left in float because there is no kernel for them in `precision`; those of
-        `keep_float` are not among them.
+        The operators that compute in float in an int8 or int16x8 file because there is no integer
+        kernel for them; those of `keep_float` are not among them.
 
     Raises:
         ConversionError: the graph cannot be said in `precision`, or would not become smaller.
+        DataError: the samples do not fit the model.
         UsageError: `io` or `samples` do not fit `precision`.
         SourceError: `source` is not a float TFLite file.
         OutputError: `out` cannot be written.
     """
     _check_request(precision, samples, io)
     model = read_model(source)
+    _refuse_quantized(model, source)
+    unknown = keep_float - {identifier(subgraph, operator) for subgraph, operator, _ in walk(model)}
+    if unknown:
+        message = f"{source.name}: has no operator {min(unknown)!r}; `operators` lists them"
+        raise UsageError(message)
+    left: tuple[LeftInFloat, ...] = ()
     if precision in CALIBRATED:
         refuse_unquantizable(model, source)
-        calibration = (
-            samples if isinstance(samples, Calibration) else calibrate(source, samples or {})
-        )
-        model, left = _quantize(model, source, precision, calibration, keep_float)
+        given = samples or {}
+        ranges = given if isinstance(given, Calibration) else calibrate(source, given)
+        made, left = _with_integer_activations(model, source, precision, ranges, keep_float)
     elif precision == "float16":
-        left = ()
         halve(model, keep_float)
+        made = model
     else:
-        model, left = _quantize(model, source, precision, None, keep_float)
+        wanted = tables(model) - keep_float
+        made, decided = _run_quantizer(model, source, precision, None, keep_float)
+        shrink_tables(made, wanted)
+        if not wanted and all(chosen is Treatment.FLOAT for chosen in decided.values()):
+            raise ConversionError(_nothing(source, precision))
     if io != "float32":
-        set_io(model, io)
-    content = write_model(model)
-    before = source.stat().st_size
-    if len(content) >= before:
-        message = (
-            f"{source.name}: {precision} would not make it smaller ({before} bytes, {len(content)} "
-            f"after): too few weights of the kinds it stores; keep the float32 file"
-        )
-        raise ConversionError(message)
+        set_io(made, io)
+    content = write_model(made)
+    _check_result(content, source, precision)
     try:
         out.write_bytes(content)
     except OSError as error:
@@ -144,69 +156,146 @@ def _check_request(precision: Precision, samples: object, io: IO) -> None:
         raise UsageError(message)
 
 
-def _quantize(
+def _refuse_quantized(model: Any, source: Path) -> None:
+    fb = schema().TensorType
+    small = {fb.FLOAT16: "float16", fb.INT8: "int8", fb.UINT8: "uint8", fb.INT4: "int4"}
+    for subgraph in model.subgraphs:
+        for tensor in subgraph.tensors:
+            scaled = tensor.quantization is not None and tensor.quantization.scale is not None
+            if tensor.type in small and (scaled or tensor.type == fb.FLOAT16):
+                message = (
+                    f"{source.name}: is quantized already ({small[tensor.type]}); "
+                    "give the float32 file it was made from"
+                )
+                raise SourceError(message)
+
+
+def _check_result(content: bytes, source: Path, precision: Precision) -> None:
+    before = source.stat().st_size
+    if precision not in CALIBRATED and len(content) >= before:
+        message = (
+            f"{source.name}: {precision} would not make it smaller ({before} bytes before, "
+            f"{len(content)} after); keep the float32 file"
+        )
+        raise ConversionError(message)
+    failure = try_to_run(content)
+    if failure:
+        message = (
+            f"{source.name}: the {precision} file does not run ({failure.reason}); "
+            "use another precision"
+        )
+        raise ConversionError(message)
+
+
+def _with_integer_activations(
     model: Any,
     source: Path,
     precision: Precision,
-    calibration: Calibration | None,
+    ranges: Calibration,
     keep_float: frozenset[str],
 ) -> tuple[Any, tuple[LeftInFloat, ...]]:
-    quantizer_module = need("ai_edge_quantizer.quantizer", extra="convert")
-    graph = need("ai_edge_litert.tools.flatbuffer_utils", extra="convert")
-    quantizer = quantizer_module.Quantizer(write_model(model))
-    _add_recipe(quantizer, precision)
-
-    for subgraph, operator, _ in walk(model):
-        if identifier(subgraph, operator) in keep_float:
-            quantizer.update_quantization_recipe(
-                regex=_scope(subgraph, operator), operation_name="*", algorithm_key="no_quantize"
+    """Quantize, and leave in float, one after the other, what the runtime has no kernel for."""
+    wanted = tables(model) - keep_float if precision == "int16x8" else frozenset()
+    refused: dict[str, str] = {}
+    while True:
+        kept = keep_float | wanted | refused.keys()
+        made, _ = _run_quantizer(model, source, precision, ranges, frozenset(kept))
+        shrink_tables(made, wanted)
+        failure = try_to_run(write_model(made))
+        if failure is None:
+            break
+        culprit = _culprit(model, made, failure.operator_index)
+        if culprit is None or culprit in refused:
+            message = (
+                f"{source.name}: the {precision} file does not run ({failure.reason}); use dynamic"
             )
+            raise ConversionError(message)
+        refused[culprit] = failure.reason
+    left = tuple(
+        LeftInFloat(
+            identifier=name,
+            operator=kind,
+            reason=refused.get(name) or f"no {precision} form of {kind}",
+        )
+        for name, kind in _still_float(model, made)
+        if name not in keep_float
+    )
+    if not _has_integer_operators(made):
+        raise ConversionError(_nothing(source, precision))
+    return made, left
 
-    with _quantizer_errors(source, precision, model):
+
+def _run_quantizer(
+    model: Any,
+    source: Path,
+    precision: Precision,
+    ranges: Calibration | None,
+    keep_float: frozenset[str],
+) -> tuple[Any, dict[str, Treatment]]:
+    module = need("ai_edge_quantizer.quantizer", extra="convert")
+    files = need("ai_edge_litert.tools.flatbuffer_utils", extra="convert")
+    quantizer = module.Quantizer(write_model(model))
+    decided = configure(quantizer, model, precision, keep_float)
+    with _quantizer_errors(source, precision):
         result = quantizer.quantize(
-            calibration.statistics() if calibration else None,
+            ranges.statistics() if ranges else None,
             enable_progress_bar=False,
             enable_progress_report=False,
         )
-    return graph.read_model_from_bytearray(bytes(result.quantized_model)), ()
-
-
-def _add_recipe(quantizer: Any, precision: Precision) -> None:
-    names = need("ai_edge_quantizer.qtyping", extra="convert").TFLOperationName
-    if precision == "int8":
-        quantizer.add_static_config(".*", names.ALL_SUPPORTED, 8, 8)
-    elif precision == "int16x8":
-        quantizer.add_static_config(".*", names.ALL_SUPPORTED, 16, 8)
-    elif precision == "dynamic":
-        quantizer.add_dynamic_config(".*", names.ALL_SUPPORTED, 8)
-    else:
-        quantizer.add_weight_only_config(".*", names.ALL_SUPPORTED, 4)
-    for end in (names.INPUT, names.OUTPUT):
-        quantizer.update_quantization_recipe(
-            regex=".*", operation_name=end, algorithm_key="no_quantize"
-        )
-
-
-def _scope(subgraph: Any, operator: Any) -> str:
-    names = [text(subgraph.tensors[index].name) for index in operator.outputs if index >= 0]
-    scope = "".join(f"{name};" for name in names if name)
-    if len(scope) > _SCOPE_LIMIT:
-        return "^" + re.escape(scope[:_SCOPE_LIMIT])
-    return "^" + re.escape(scope) + "$"
+    made = files.read_model_from_bytearray(bytes(result.quantized_model))
+    touch_up(made)
+    return made, decided
 
 
 @contextlib.contextmanager
-def _quantizer_errors(source: Path, precision: Precision, model: Any) -> Iterator[None]:
+def _quantizer_errors(source: Path, precision: Precision) -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError) as error:
         first = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
-        del model
         message = (
-            f"{source.name}: {precision} failed in the quantizer: {first}; "
-            "use dynamic or float16, or leave the operator in float"
+            f"{source.name}: {precision} failed in ai-edge-quantizer: {first.rstrip('.')}; "
+            "use dynamic or float16"
         )
         raise ConversionError(message) from error
+
+
+def _culprit(model: Any, made: Any, index: int | None) -> str | None:
+    """The operator of the float `model` that stands at `index` in the quantized graph."""
+    main = made.subgraphs[0]
+    if index is None or index >= len(main.operators):
+        return None
+    name = identifier(main, main.operators[index])
+    return name if name in {identifier(s, operator) for s, operator, _ in walk(model)} else None
+
+
+def _still_float(model: Any, made: Any) -> list[tuple[str, str]]:
+    float32 = schema().TensorType.FLOAT32
+    known = {identifier(subgraph, operator) for subgraph, operator, _ in walk(model)}
+    found = []
+    for subgraph, operator, name in walk(made):
+        is_float = any(subgraph.tensors[i].type == float32 for i in operator.outputs if i >= 0)
+        if is_float and name not in _CAST and identifier(subgraph, operator) in known:
+            found.append((identifier(subgraph, operator), name))
+    return found
+
+
+def _has_integer_operators(made: Any) -> bool:
+    return any(
+        subgraph.tensors[index].quantization is not None
+        and subgraph.tensors[index].quantization.scale is not None
+        for subgraph, operator, name in walk(made)
+        if name not in _CAST
+        for index in operator.outputs
+        if index >= 0
+    )
+
+
+def _nothing(source: Path, precision: Precision) -> str:
+    return (
+        f"{source.name}: has nothing that {precision} makes smaller; "
+        "keep the float32 file, or try float16"
+    )
 
 
 def _weight_bytes(model: Any, subgraph: Any, operator: Any) -> int:

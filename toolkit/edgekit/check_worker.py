@@ -98,7 +98,7 @@ def run(path: str, samples: str, out: str, threads: int = 1) -> dict[str, Any]:
 def reload(path: str, samples: str, expected_outputs: str, threads: int = 1) -> dict[str, Any]:
     """Load the file once more, after the manifest was embedded: no bit of its outputs may differ.
 
-    The first samples are run again, those that `verify` kept the outputs of.
+    The first samples are run again, as many as there are expected outputs: what `verify` kept.
 
     Returns:
         ``size_bytes``, ``gzip_bytes`` and ``sha256`` of the file.
@@ -108,7 +108,8 @@ def reload(path: str, samples: str, expected_outputs: str, threads: int = 1) -> 
         VerificationError: it does not load, or an output differs.
     """
     expected = _arrays(expected_outputs)
-    given = {name: array[:_RELOADED] for name, array in _arrays(samples).items()}
+    count = min(len(array) for array in expected.values())
+    given = {name: array[:count] for name, array in _arrays(samples).items()}
     with open_session(path, threads=threads) as session:
         outputs = _run_each(session, given)
     for name, array in expected.items():

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.child import Child, Limits
 from edgekit.errors import EdgekitError, MissingDependencyError, UsageError
+from edgekit.evaluate_request import EvaluateRequest
 from edgekit.evaluation import (
     Decided,
     Evaluation,
@@ -31,33 +32,6 @@ from edgekit.task import Task, task_of
 Array = NDArray[Any]
 
 _DEVICE_KINDS: frozenset[SourceKind] = frozenset({"tflite", "onnx"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateRequest:
-    """One call of evaluate, checked before anything is started."""
-
-    files: tuple[Path, ...]
-    data: str
-    preprocess: tuple[str, ...] = ()
-    top_k: int | None = None
-    task: Task | None = None
-    output: str | None = None
-    limit: int | None = None
-    custom_objects: Path | None = None
-    trust: bool = False
-    limits: Limits
-    verbose: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense whatever the files are."""
-        if not self.files:
-            message = "evaluate: no files; give at least one"
-            raise UsageError(message)
-        for name, value in (("--top-k", self.top_k), ("--limit", self.limit)):
-            if value is not None and value < 1:
-                message = f"{name} {value}: must be at least 1; leave it out for the default"
-                raise UsageError(message)
 
 
 def evaluate(
@@ -250,6 +224,13 @@ class _Run:
             raise UsageError(message)
         if not has_labels:
             self._note(f"{self.request.data}: no labels, so only changes are counted")
+        if facts["classes_counted"]:
+            names = facts["classes_counted"]
+            told = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            self._note(
+                f"{self.request.data}: no file stores class names, so its {len(names)} classes are "
+                f"counted from 0 in this order: {told}"
+            )
         if facts["is_random"]:
             self._note(f"{self.request.data}: random numbers, which say nothing about real inputs")
         if self.request.top_k is not None and facts["kind"] != "classes":

@@ -69,7 +69,8 @@ def predict(
         is_first: write `first` rather than read it.
 
     Returns:
-        Facts for the parent: kind, output, classes, samples, labels, preprocess.
+        Facts for the parent. ``classes_counted`` are the classes of the data, where the model does
+        not know them by name and they are taken in this order.
 
     Raises:
         DataError: the data does not fit the model, or the labels do not fit its output.
@@ -88,6 +89,7 @@ def predict(
     pieces = _outputs(session, dataset, rows, question, at_once)
     made = _Kept(first=first, is_first=is_first, count=len(rows))
     name = ""
+    counted: tuple[str, ...] = ()
     kind: Kind = "values"
     for piece in pieces:
         if not name:
@@ -96,6 +98,7 @@ def predict(
             if kind != "values" and labels is not None:
                 known = piece[name].shape[1] if kind == "classes" else None
                 order = match_classes(dataset.class_names, question.class_names)
+                counted = () if order else dataset.class_names or ()
                 labels = class_numbers(labels, 2 if kind == "binary" else known, order)
         made.keep(kind, piece[name], labels)
         tell(f"{made.done} of {len(rows)} samples")
@@ -109,6 +112,7 @@ def predict(
         "labels_sha256": None if labels is None else hashlib.sha256(labels.tobytes()).hexdigest(),
         "preprocess": {name: str(step) for name, step in steps.items() if not step.is_identity},
         "nan_rows": made.nan_rows,
+        "classes_counted": list(counted),
     }
 
 

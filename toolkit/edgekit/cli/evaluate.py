@@ -83,7 +83,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     from edgekit.child import Limits
     from edgekit.cli.evaluate_table import print_table
-    from edgekit.evaluate import EvaluateRequest, run
+    from edgekit.evaluate import run
+    from edgekit.evaluate_request import EvaluateRequest
     from edgekit.progress import Progress
 
     memory = given["memory_limit"]

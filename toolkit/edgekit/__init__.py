@@ -1,4 +1,4 @@
-"""Take a trained Keras model to the small device that will run it, and prove that it works there."""
+"""Take a trained Keras model to the small device that runs it, and prove that it works there."""
 
 from edgekit.errors import EdgekitError
 from edgekit.tensors import Quantization, TensorSpec

@@ -78,6 +78,4 @@ def main(descriptor: int, name: str) -> None:
 
 if __name__ == "__main__":
     # Imported again under its real name, so that `tell` and this loop share one channel.
-    from edgekit import child_main
-
-    child_main.main(int(sys.argv[1]), sys.argv[2])
+    importlib.import_module("edgekit.child_main").main(int(sys.argv[1]), sys.argv[2])

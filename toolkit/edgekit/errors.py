@@ -21,7 +21,7 @@ class EdgekitError(Exception):
 
 
 class UsageError(EdgekitError):
-    """The request itself makes no sense, whatever the model: an unknown precision, a missing option."""
+    """The request makes no sense, whatever the model: an unknown precision, a missing option."""
 
     exit_code = 2
 

@@ -70,7 +70,7 @@ def test_every_entry_point_loads_without_frameworks() -> None:
     assert ("console_scripts", "edgekit") in points
     python(
         f"{BLOCK}\nfrom importlib.metadata import distribution\n"
-        "for point in distribution('edgekit-toolkit').entry_points: assert callable(point.load())"
+        "for point in distribution('edgekit-toolkit').entry_points: point.load()"
     )
 
 

@@ -1,1 +1,1 @@
-"""Turn Keras models into TFLite and ONNX files: everything that needs TensorFlow, ONNX tools or a quantizer."""
+"""Turn Keras models into TFLite and ONNX: all that needs TensorFlow, ONNX tools or a quantizer."""

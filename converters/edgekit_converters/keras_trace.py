@@ -243,7 +243,7 @@ def _unrolled(model: LoadedModel, inputs: tuple[TensorSpec, ...]) -> Iterator[No
     for layer in layers:
         layer.unroll = True
         if hasattr(layer, "_could_use_gpu_kernel"):
-            layer._could_use_gpu_kernel = False  # noqa: SLF001 - Keras 2: else unroll is ignored
+            layer._could_use_gpu_kernel = False
     try:
         yield
     finally:

@@ -19,6 +19,8 @@ MOST_LEFT_IN_FLOAT = 2
 SHARE_OF_SAVING = 0.1
 """Operators left in float may cost at most this share of the bytes that quantization saved."""
 _BEST_GROUPS = 2
+_HELPS = 0.9
+"""A group that does not lower the error to this share is not looked into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,17 +79,27 @@ def _best_single(
     error_with: Callable[[Sequence[Operator]], tuple[float, bool]],
     start: float,
 ) -> tuple[float, Operator, bool] | None:
-    """The operator that lowers the error most when left in float as well."""
+    """The operator that lowers the error most when left in float as well, or the first that heals.
+
+    Groups and operators are tried from the end: what is left of a prediction is decided there.
+    """
     size = max(1, math.isqrt(len(operators)))
-    groups = [operators[i : i + size] for i in range(0, len(operators), size)]
-    scored = [(error_with((*kept, *group))[0], i) for i, group in enumerate(groups)]
-    helpful = sorted(item for item in scored if item[0] < 0.9 * start)[:_BEST_GROUPS]
+    last_first = list(operators)[::-1]
+    groups = [last_first[i : i + size] for i in range(0, len(last_first), size)]
+    scored: list[tuple[float, int]] = []
+    for i, group in enumerate(groups):
+        error, passed = error_with((*kept, *group))
+        if passed:
+            scored = [(error, i)]
+            break
+        scored.append((error, i))
+    helpful = sorted(item for item in scored if item[0] < _HELPS * start)[:_BEST_GROUPS]
     best: tuple[float, Operator, bool] | None = None
     for _, i in helpful:
         for operator in groups[i]:
             error, passed = error_with((*kept, operator))
             if error < start and (best is None or error < best[0]):
                 best = (error, operator, passed)
-        if best is not None and best[2]:
-            return best
+            if passed:
+                return error, operator, True
     return best

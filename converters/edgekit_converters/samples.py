@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import data, data_checks
-from edgekit.preprocess import Preprocess, for_inputs
+from edgekit.preprocess import Preprocess, decided, for_inputs
 from edgekit.tensors import TensorSpec
 
 VERIFIED = 64
@@ -71,7 +71,7 @@ def prepare(
             inputs,
             purpose="calibration",
             pixel_range=pixel_range,
-            preprocess_was_given=bool(preprocess),
+            preprocess_was_given=decided(steps),
             source=source,
             labels=None if dataset.labels is None else dataset.labels[chosen],
         )

@@ -29,6 +29,7 @@ from edgekit_converters.tflite_graph import (
     write_model,
 )
 from edgekit_converters.tflite_io import set_io
+from edgekit_converters.tflite_islands import join_islands
 from edgekit_converters.tflite_load import try_to_run
 from edgekit_converters.tflite_recipe import Treatment, configure
 from edgekit_converters.tflite_touchup import touch_up
@@ -201,6 +202,9 @@ def _with_integer_activations(
         kept = keep_float | wanted | refused.keys()
         made, _ = _run_quantizer(model, source, precision, ranges, frozenset(kept))
         shrink_tables(made, wanted)
+        join_islands(
+            made, ranges, keep_float | refused.keys(), bits=16 if precision == "int16x8" else 8
+        )
         failure = try_to_run(write_model(made))
         if failure is None:
             break

@@ -10,13 +10,14 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError, OutputError, SourceError, UsageError
 from edgekit.recipe import CALIBRATED, IO, Precision
+from edgekit_converters.tflite_bias import widened_weights
 from edgekit_converters.tflite_calibrate import Calibration, calibrate, refuse_unquantizable
 from edgekit_converters.tflite_embedding import shrink_tables, tables
 from edgekit_converters.tflite_float16 import halve
@@ -202,9 +203,7 @@ def _with_integer_activations(
         kept = keep_float | wanted | refused.keys()
         made, _ = _run_quantizer(model, source, precision, ranges, frozenset(kept))
         shrink_tables(made, wanted)
-        join_islands(
-            made, ranges, keep_float | refused.keys(), bits=16 if precision == "int16x8" else 8
-        )
+        join_islands(made, ranges, keep_float | refused.keys(), bits=_bits(precision))
         failure = try_to_run(write_model(made))
         if failure is None:
             break
@@ -240,15 +239,23 @@ def _run_quantizer(
     files = need("ai_edge_litert.tools.flatbuffer_utils", extra="convert")
     quantizer = module.Quantizer(write_model(model))
     decided = configure(quantizer, model, precision, keep_float)
+    statistics: dict[str, Any] | None = None
+    if ranges is not None:
+        statistics = dict(ranges.statistics())
+        statistics |= widened_weights(model, ranges, bits=_bits(precision))
     with _quantizer_errors(source, precision):
         result = quantizer.quantize(
-            ranges.statistics() if ranges else None,
+            statistics,
             enable_progress_bar=False,
             enable_progress_report=False,
         )
     made = files.read_model_from_bytearray(bytes(result.quantized_model))
     touch_up(made)
     return made, decided
+
+
+def _bits(precision: Precision) -> Literal[8, 16]:
+    return 16 if precision == "int16x8" else 8
 
 
 @contextlib.contextmanager

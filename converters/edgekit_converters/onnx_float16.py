@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgekit._lazy import need
 from edgekit_converters.onnx_prepare import fresh, graphs, set_nodes, tensor_names
 
-_OVERHEAD_BYTES = 160
+_OVERHEAD_BYTES = 80
 """About what the added operator and its names cost in the file."""
 
 
@@ -35,13 +35,12 @@ def store_as_float16(model: Any, *, keep: frozenset[str] = frozenset()) -> None:
             values = onnx.numpy_helper.to_array(tensor)
             if not _gains(values):
                 continue
-            name = fresh(tensor.name + "_float16", taken)
+            name = fresh("h", taken)
             added.append(
                 onnx.helper.make_node(
                     "Cast",
                     [name],
                     [tensor.name],
-                    name=tensor.name + "_cast",
                     to=onnx.TensorProto.FLOAT,
                 )
             )

@@ -42,9 +42,9 @@ def integer_inputs_and_outputs(
         if value.name not in ranges:
             continue
         is_input = any(value is one for one in graph.input)
-        inner = fresh(value.name + "_float", taken)
-        scale = fresh(value.name + "_scale", taken)
-        zero_point = fresh(value.name + "_zero_point", taken)
+        inner = fresh("f", taken)
+        scale = fresh("s", taken)
+        zero_point = fresh("z", taken)
         step, zero = scale_and_zero_point(ranges[value.name], np.dtype(kind))
         graph.initializer.append(onnx.numpy_helper.from_array(np.array(step), scale))
         graph.initializer.append(onnx.numpy_helper.from_array(np.array(zero, kind), zero_point))
@@ -52,7 +52,7 @@ def integer_inputs_and_outputs(
         given = [value.name if is_input else inner, scale, zero_point]
         made = [inner if is_input else value.name]
         op_type = "DequantizeLinear" if is_input else "QuantizeLinear"
-        node = onnx.helper.make_node(op_type, given, made, name=fresh(value.name + "_io", taken))
+        node = onnx.helper.make_node(op_type, given, made)
         (before if is_input else after).append(node)
         elements.elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))
     set_nodes(graph, [*before, *graph.node, *after])

@@ -97,25 +97,23 @@ class _Insertion:
             return
         scale, zero_point = scale_and_zero_point(self.plan.ranges[name], self.activation)
         self.parameters[name] = (
-            self._constant(name + "_scale", np.array(scale)),
-            self._constant(name + "_zero_point", np.array(zero_point, self.activation)),
+            self._constant("s", np.array(scale)),
+            self._constant("z", np.array(zero_point, self.activation)),
             scale,
         )
 
     def _pair(self, name: str, source: str) -> None:
         """Quantize `source`, and let `restored` of `name` be what comes back."""
         scale, zero_point, _ = self.parameters[name]
-        stored = fresh(name + "_quantized", self.taken)
-        back = self.restored.setdefault(name, fresh(name + "_restored", self.taken))
+        stored = fresh("q", self.taken)
+        back = self.restored.setdefault(name, fresh("d", self.taken))
         self._node("QuantizeLinear", [source, scale, zero_point], stored)
         self._node("DequantizeLinear", [stored, scale, zero_point], back)
 
     def _node(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> None:
         onnx = need("onnx", extra="convert")
         self.nodes.append(
-            onnx.helper.make_node(
-                op_type, inputs, [output], name=output, domain=self.domain, **attributes
-            )
+            onnx.helper.make_node(op_type, inputs, [output], domain=self.domain, **attributes)
         )
 
     def _skip(self, clamp: Any) -> None:
@@ -136,7 +134,7 @@ class _Insertion:
         for index, name in enumerate(node.output):
             known_outside = name in self.wiring.outputs | self.wiring.read_inside
             if name in self.parameters and integer and known_outside:
-                raw[name] = fresh(name + "_raw", self.taken)
+                raw[name] = fresh("r", self.taken)
                 node.output[index] = raw[name]
         self.nodes.append(node)
         for name in original:
@@ -173,7 +171,7 @@ class _Insertion:
             floor = (np.abs(bias) / (float(input_scale) * _BIAS_LIMIT)).astype(np.float32)
         node.input[1], scale = self._weight(node.input[1], axis, floor)
         if bias is not None:
-            node.input[2] = self._bias(node.input[2], bias, scale * input_scale)
+            node.input[2] = self._bias(bias, scale * input_scale)
 
     def _weight(
         self, name: str, axis: int, floor: NDArray[np.float32] | np.float32
@@ -189,25 +187,25 @@ class _Insertion:
             return known
         shape = [-1 if a == axis else 1 for a in range(values.ndim)]
         stored = np.clip(np.rint(values / scale.reshape(shape)), -127, 127).astype(np.int8)
-        back = fresh(name + "_restored", self.taken)
-        self._dequantized(name, stored, scale, back, axis)
+        back = fresh("d", self.taken)
+        self._dequantized(stored, scale, back, axis)
         self.weights[name, axis] = (back, scale)
         return back, scale
 
-    def _bias(self, name: str, values: NDArray[np.float64], scale: NDArray[np.float32]) -> str:
+    def _bias(self, values: NDArray[np.float64], scale: NDArray[np.float32]) -> str:
         stored = np.rint(values / scale.astype(np.float64)).astype(np.int32)
-        back = fresh(name + "_restored", self.taken)
-        self._dequantized(name, stored, scale, back, 0)
+        back = fresh("d", self.taken)
+        self._dequantized(stored, scale, back, 0)
         return back
 
     def _dequantized(
-        self, name: str, stored: NDArray[Any], scale: NDArray[np.float32], back: str, axis: int
+        self, stored: NDArray[Any], scale: NDArray[np.float32], back: str, axis: int
     ) -> None:
         zeros = np.zeros(scale.shape, stored.dtype)
         inputs = [
-            self._constant(name + "_stored", stored),
-            self._constant(name + "_scale", scale),
-            self._constant(name + "_zero_point", zeros),
+            self._constant("w", stored),
+            self._constant("s", scale),
+            self._constant("z", zeros),
         ]
         self._node("DequantizeLinear", inputs, back, axis=axis)
 

@@ -94,24 +94,20 @@ def prepare(source: Path) -> Any:
     model.ParseFromString(_optimized(original.SerializeToString(), source))
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
     tidy(inferred)
+    name_nodes(inferred)
     return inferred
 
 
 def tidy(model: Any) -> None:
-    """Name every node, drop unused operator sets, sort initializers by name; in place."""
+    """Drop unused operator sets and remarks, sort initializers by name; in place."""
     used = {node.domain for graph in graphs(model.graph) for node in graph.node} | {""}
     kept = sorted((o for o in model.opset_import if o.domain in used), key=lambda o: o.domain)
     versions = [(o.domain, o.version) for o in kept]
     del model.opset_import[:]
     for domain, version in versions:
         model.opset_import.add(domain=domain, version=version)
-    taken = {node.name for graph in graphs(model.graph) for node in graph.node if node.name}
-    seen: set[str] = set()
     for graph in graphs(model.graph):
         for node in graph.node:
-            if not node.name or node.name in seen:
-                node.name = fresh(node.output[0] + "/" + node.op_type, taken)
-            seen.add(node.name)
             node.doc_string = ""
         ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
         copies = [type(tensor).FromString(tensor.SerializeToString()) for tensor in ordered]
@@ -119,6 +115,17 @@ def tidy(model: Any) -> None:
         graph.initializer.extend(copies)
         graph.doc_string = ""
     model.doc_string = ""
+
+
+def name_nodes(model: Any) -> None:
+    """Give every node a name of its own; in place."""
+    taken = {node.name for graph in graphs(model.graph) for node in graph.node if node.name}
+    seen: set[str] = set()
+    for graph in graphs(model.graph):
+        for node in graph.node:
+            if not node.name or node.name in seen:
+                node.name = fresh(f"{node.op_type}/{node.output[0]}", taken)
+            seen.add(node.name)
 
 
 def graphs(graph: Any) -> Iterator[Any]:
@@ -134,9 +141,9 @@ def graphs(graph: Any) -> Iterator[Any]:
 
 def fresh(wanted: str, taken: set[str]) -> str:
     """`wanted`, or `wanted` with a number that makes it new; recorded in `taken`."""
-    name, number = wanted, 1
+    name, number = wanted, len(taken)
     while name in taken:
-        name, number = f"{wanted}_{number}", number + 1
+        name, number = f"{wanted}{number}", number + 1
     taken.add(name)
     return name
 

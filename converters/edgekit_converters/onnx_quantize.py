@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgekit.errors import UsageError
 from edgekit.recipe import IO, Precision
 from edgekit_converters.onnx_candidates import Candidate, LeftInFloat, candidates, weights_of
+from edgekit_converters.onnx_dynamic import quantize_weights
 from edgekit_converters.onnx_float16 import store_as_float16
 from edgekit_converters.onnx_int4 import store_as_int4
 from edgekit_converters.onnx_integer_io import io_quantization
@@ -74,7 +75,7 @@ def quantize(
     if precision == "float16":
         store_as_float16(model, keep=weights_of(model, keep_float))
     elif precision == "dynamic":
-        store_as_int8(model, keep=weights_of(model, keep_float))
+        quantize_weights(model, keep_float=keep_float)
     elif precision == "int4":
         untouched = weights_of(model, keep_float)
         store_as_int4(model, keep_float=keep_float)

@@ -13,7 +13,7 @@ from edgekit._lazy import need
 from edgekit_converters.onnx_plan import settings
 from edgekit_converters.onnx_prepare import fresh, graphs, set_nodes, tensor_names
 
-_OVERHEAD_BYTES = 320
+_OVERHEAD_BYTES = 160
 """About what the two added operators and their names cost in the file."""
 _LARGEST_SHARE = 0.45
 """Integers and scales together may take at most this share of the float bytes."""
@@ -53,16 +53,12 @@ def store_as_int8(model: Any, *, keep: frozenset[str] = frozenset()) -> None:
             if found is None:
                 continue
             stored, scale = found
-            name = fresh(tensor.name + "_int8", taken)
-            factor = fresh(tensor.name + "_scale", taken)
-            float_name = fresh(tensor.name + "_unscaled", taken)
+            name = fresh("w", taken)
+            factor = fresh("s", taken)
+            float_name = fresh("f", taken)
             added += [
-                onnx.helper.make_node(
-                    "Cast", [name], [float_name], name=float_name, to=onnx.TensorProto.FLOAT
-                ),
-                onnx.helper.make_node(
-                    "Mul", [float_name, factor], [tensor.name], name=tensor.name + "_restored"
-                ),
+                onnx.helper.make_node("Cast", [name], [float_name], to=onnx.TensorProto.FLOAT),
+                onnx.helper.make_node("Mul", [float_name, factor], [tensor.name]),
             ]
             scales.append(onnx.numpy_helper.from_array(scale, factor))
             tensor.CopyFrom(onnx.numpy_helper.from_array(stored, name))

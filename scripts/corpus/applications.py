@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scripts.corpus import data
-from scripts.corpus.fitting import classifier
+from scripts.corpus.fitting import calm, classifier
 from scripts.corpus.registry import BOTH, Built, model
 
 
@@ -17,6 +17,7 @@ def _application(
     base = getattr(keras.applications, name)(
         input_shape=(side, side, 3), include_top=False, weights=None, pooling="avg", **options
     )
+    calm(base)
     scores = keras.layers.Dense(10, activation="softmax", name="scores")(base(image))
     return classifier(keras, keras.Model(image, scores, name=name), {"image": samples}, labels)
 
@@ -29,6 +30,7 @@ def _flat_application(
     base = getattr(keras.applications, name)(
         input_tensor=image, include_top=False, weights=None, pooling="avg", **options
     )
+    calm(base)
     scores = keras.layers.Dense(10, activation="softmax", name="scores")(base.output)
     return classifier(keras, keras.Model(image, scores, name=name), {"image": samples}, labels)
 

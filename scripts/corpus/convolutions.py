@@ -9,17 +9,17 @@ from scripts.corpus.fitting import classifier
 from scripts.corpus.registry import BOTH, Built, model
 
 
-def _pooled(keras: Any, inputs: Any, features: Any) -> Any:
+def _pooled(keras: Any, inputs: Any, features: Any, classes: int = 4) -> Any:
     k = keras.layers
     dimensions = len(features.shape) - 2
     pooled = getattr(k, f"GlobalAveragePooling{dimensions}D")()(features)
-    return keras.Model(inputs, k.Dense(10, activation="softmax", name="scores")(pooled))
+    return keras.Model(inputs, k.Dense(classes, activation="softmax", name="scores")(pooled))
 
 
 def _image_model(keras: Any, body: Any, *, side: int = 32) -> Built:
     samples, labels = data.images(side)
     image = keras.Input((side, side, 3), name="image")
-    return classifier(keras, _pooled(keras, image, body(image)), {"image": samples}, labels)
+    return classifier(keras, _pooled(keras, image, body(image), 10), {"image": samples}, labels)
 
 
 @model("conv1d", framework=BOTH)
@@ -46,6 +46,18 @@ def temporal_convolution(keras: Any) -> Built:
         y = k.Conv1D(16, 3, padding="causal", dilation_rate=dilation, activation="relu")(x)
         x = k.Add()([x, k.SpatialDropout1D(0.1)(y)])
     return classifier(keras, _pooled(keras, signal, x), {"signal": samples}, labels)
+
+
+@model("unused_classes", framework=BOTH)
+def unused_classes(keras: Any) -> Built:
+    """A head with six classes that never occurred: columns of weights that are all but zero."""
+    k = keras.layers
+    samples, labels = data.series(64, 3)
+    signal = keras.Input((64, 3), name="signal")
+    x = k.Conv1D(16, 5, padding="same", activation="relu")(signal)
+    x = k.Conv1D(16, 5, strides=2, padding="same", activation="relu")(x)
+    network = _pooled(keras, signal, x, 10)
+    return classifier(keras, network, {"signal": samples}, labels)
 
 
 @model("conv1d_transpose")

@@ -12,22 +12,23 @@ Integers = npt.NDArray[np.int32]
 
 COUNT = 160
 """Samples a builder works with: enough to fit a linear head."""
-_WAVES = 6
 
 
 def _smooth(
-    random: np.random.Generator, shape: tuple[int, ...], sides: tuple[int, ...]
+    random: np.random.Generator, shape: tuple[int, ...], sides: tuple[int, ...], waves: int
 ) -> npt.NDArray[np.float64]:
-    """Sums of a few cosine waves along each of `sides`: ``shape + sides``, about unit variance."""
-    field: npt.NDArray[Any] = random.normal(size=shape + (_WAVES,) * len(sides))
+    """Sums of cosine `waves` along each of `sides`: ``shape + sides``, about unit variance.
+
+    Amplitudes fall with the frequency, as they do in photographs.
+    """
+    field: npt.NDArray[Any] = random.normal(size=shape + (waves,) * len(sides))
+    numbers = np.arange(waves)
+    distances = np.hypot.reduce(np.meshgrid(*[numbers] * len(sides), indexing="ij"), axis=0)
+    field = field / (1 + distances)
     for axis, side in enumerate(sides):
-        waves = np.arange(_WAVES)
-        basis = (
-            np.cos(np.pi * waves[:, None] * (np.arange(side) + 0.5) / side) / (1 + waves)[:, None]
-        )
-        field = np.moveaxis(
-            np.tensordot(field, basis, (len(shape) + axis, 0)), -1, len(shape) + axis
-        )
+        basis = np.cos(np.pi * numbers[:, None] * (np.arange(side) + 0.5) / side)
+        place = len(shape) + axis
+        field = np.moveaxis(np.tensordot(field, basis, (place, 0)), -1, place)
     return np.asarray(field / (field.std() + 1e-9))
 
 
@@ -44,10 +45,11 @@ def images(
     """Images ``(count, side, side, channels)`` in `low`..`high` and their classes ``(count,)``."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, count).astype(np.int32)
-    templates = _smooth(random, (classes, channels), (side, side))
-    own = _smooth(random, (count, channels), (side, side))
+    waves = min(side, 32)
+    templates = _smooth(random, (classes, channels), (side, side), waves)
+    own = _smooth(random, (count, channels), (side, side), waves)
     light = random.normal(0.0, 0.5, (count, 1, 1, 1))
-    noise = random.normal(0.0, 0.1, own.shape)
+    noise = random.normal(0.0, 0.3, own.shape)
     field = np.moveaxis(1.2 * templates[labels] + 0.8 * own + light + noise, 1, -1)
     return (low + (high - low) / (1 + np.exp(-1.5 * field))).astype(np.float32), labels
 
@@ -58,8 +60,8 @@ def volumes(
     """Moving images ``(count, steps, side, side, channels)`` in 0..1 and their classes."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, COUNT).astype(np.int32)
-    templates = _smooth(random, (classes, channels), (steps, side, side))
-    own = _smooth(random, (COUNT, channels), (steps, side, side))
+    templates = _smooth(random, (classes, channels), (steps, side, side), 6)
+    own = _smooth(random, (COUNT, channels), (steps, side, side), 6)
     field = np.moveaxis(1.2 * templates[labels] + 0.8 * own, 1, -1)
     return (1 / (1 + np.exp(-1.5 * field))).astype(np.float32), labels
 

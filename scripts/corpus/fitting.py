@@ -52,6 +52,17 @@ def settle(model: Any, samples: dict[str, Array], *, passes: int = 3) -> None:
         layer.momentum = momentum
 
 
+def calm(network: Any) -> None:
+    """Shift every BatchNormalization so that most of what follows it stays linear.
+
+    A deep network with random weights is chaotic: weights rounded to 8 bits change its features by
+    60 %, which no trained network shows. With the offsets at 1 it is 10 %.
+    """
+    for layer in _layers(network):
+        if type(layer).__name__ == "BatchNormalization" and layer.beta is not None:
+            layer.beta.assign(np.ones(layer.beta.shape, np.float32))
+
+
 def fit_head(
     keras: Any, model: Any, samples: dict[str, Array], targets: Array, *, head: Any = None
 ) -> None:

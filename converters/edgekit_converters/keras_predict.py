@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from numpy.typing import NDArray
 
 from edgekit.child_main import tell
+from edgekit.data_checks import PixelRange
 from edgekit.predict import Question
 from edgekit.predict import predict as run_over_data
 from edgekit.sessions.session import Session
 from edgekit.tensors import TensorSpec
-from edgekit_converters import keras_source
+from edgekit_converters import keras_source, keras_worker
 from edgekit_converters.keras_source import LoadedModel
 from edgekit_converters.tensorflow_setup import tensorflow
 
@@ -62,6 +63,7 @@ class KerasSession(Session):
         self.inputs = loaded.inputs
         self.outputs: tuple[TensorSpec, ...] = ()
         self.manifest: dict[str, Any] = {}
+        self.pixel_range = cast("PixelRange | None", keras_worker._pixel_range(loaded))
 
     def close(self) -> None:
         """Let the model go."""

@@ -155,6 +155,7 @@ class _Run:
     def _read_manifests(self) -> str:
         """Preprocessing and class names of the first artifact that has any; says where from."""
         stored: dict[str, tuple[str, Any]] = {}
+        is_prepared = bool(self.request.preprocess)
         for file, kind in zip(self.request.files, self.kinds, strict=True):
             if kind not in _DEVICE_KINDS:
                 continue
@@ -162,11 +163,13 @@ class _Run:
                 found = self._child(kind).call("describe", path=str(file))
             except EdgekitError:
                 continue  # the same error comes again, with the file's own row, when it is run
+            is_prepared = is_prepared or found.pop("has_manifest")
             for name, value in found.items():
                 if value and name not in stored:
                     stored[name] = (str(file), value)
                 elif value and stored[name][1] != value and not self.request.preprocess:
                     self._note(f"{file}: stores other {name} than {stored[name][0]}, which holds")
+        self.question = _replaced(self.question, is_prepared=is_prepared)
         if "labels" in stored:
             names = tuple(stored["labels"][1])
             self.question = _replaced(self.question, class_names=names)
@@ -198,6 +201,8 @@ class _Run:
         with np.load(out, allow_pickle=False) as archive:
             kept = {name: archive[name] for name in archive.files}
         out.unlink()
+        for warning in facts["warnings"]:
+            self._note(warning)
         if facts["nan_rows"]:
             self._note(f"{file}: NaN in the outputs for {facts['nan_rows']} samples")
         return facts, kept
@@ -290,7 +295,8 @@ class _Run:
         )
 
     def _note(self, text: str) -> None:
-        self.notes.append(text)
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 def _predictor() -> str:

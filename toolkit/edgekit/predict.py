@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.child_main import tell
 from edgekit.data import Dataset, open_data
+from edgekit.data_checks import check
 from edgekit.errors import DataError, UsageError, VerificationError
 from edgekit.preprocess import Preprocess, for_inputs
 from edgekit.sessions.session import Session
@@ -26,6 +27,7 @@ Array = NDArray[Any]
 
 _READ_AT_ONCE = 64
 _READ_BYTES = 32 << 20
+_CHECKED = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,8 @@ class Question:
     """As on the command line; empty for `stored`."""
     stored: Mapping[str, Any] | None = None
     """Preprocessing from a manifest, by input name, as `Preprocess.to_dict`."""
+    is_prepared: bool = False
+    """A user or a manifest said how to prepare inputs, be it not at all."""
     class_names: tuple[str, ...] = ()
     """The model's own, from a manifest."""
     output: str | None = None
@@ -82,6 +86,7 @@ def predict(
     inputs = tuple(spec for spec in session.inputs if spec.name not in carried)
     steps = _preprocess(question, inputs)
     dataset = open_data(question.data, inputs, preprocess=steps)
+    warnings = _check(session, question, dataset)
     rows = np.arange(len(dataset))
     if question.limit is not None and question.limit < len(dataset):
         rows = np.sort(dataset.choose(question.limit))
@@ -113,6 +118,7 @@ def predict(
         "preprocess": {name: str(step) for name, step in steps.items() if not step.is_identity},
         "nan_rows": made.nan_rows,
         "classes_counted": list(counted),
+        "warnings": list(warnings),
     }
 
 
@@ -146,6 +152,23 @@ def _preprocess(question: Question, inputs: Sequence[TensorSpec]) -> dict[str, P
         )
         raise UsageError(message)
     return stored
+
+
+def _check(session: Session, question: Question, dataset: Dataset) -> tuple[str, ...]:
+    """Look at some samples from all over the data: NaN, all the same, pixels in a wrong range."""
+    if dataset.is_random:
+        return ()
+    count = min(len(dataset), _CHECKED)
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, count).astype(np.intp))
+    return check(
+        dataset.batch(chosen),
+        dataset.inputs,
+        purpose="evaluation",
+        pixel_range=session.pixel_range,
+        preprocess_was_given=question.is_prepared or session.pixel_range is None,
+        labels=None if dataset.labels is None else dataset.labels[chosen],
+        source=question.data,
+    )
 
 
 def _outputs(

@@ -13,7 +13,7 @@ from edgekit.sessions import open_session
 
 
 def describe(path: str) -> dict[str, Any]:
-    """What the manifest of a file says about inputs: ``preprocess`` and ``labels``.
+    """What the manifest of a file says: ``has_manifest``, ``preprocess``, ``labels``.
 
     Raises:
         SourceError: the file is damaged.
@@ -22,6 +22,7 @@ def describe(path: str) -> dict[str, Any]:
     with open_session(path) as session:
         manifest = session.manifest
     return {
+        "has_manifest": bool(manifest),
         "preprocess": manifest.get("preprocess") or {},
         "labels": manifest.get("labels") or [],
     }

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from edgekit.child import Limits
 from edgekit.cli.evaluate import command
-from edgekit.errors import SourceError, UsageError
+from edgekit.errors import DataError, SourceError, UsageError
 from edgekit.evaluate import evaluate
 from edgekit.evaluate_request import EvaluateRequest
 
@@ -214,3 +214,9 @@ def test_the_parent_stays_small_whatever_the_data(tiny_tflite: Build, tmp_path: 
         [sys.executable, "-c", code], env=os.environ, capture_output=True, check=True, text=True
     )
     assert int(done.stdout) < 150_000
+
+
+def test_data_with_nan_is_refused(tiny_tflite: Build, tmp_path: Path) -> None:
+    np.savez(tmp_path / "n.npz", x=np.full_like(ROWS, np.nan), y=LABELS)
+    with pytest.raises(DataError, match="NaN"):
+        evaluate([tiny_tflite()], data=tmp_path / "n.npz")

@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from edgekit.errors import DataError, SourceError
 from edgekit.sessions.quantized import dequantize, stored
 from edgekit.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from edgekit.data_checks import PixelRange
 
 MANIFEST_KEY = "edgekit.manifest"
 """Where a file says what it is: TFLite metadata and ONNX ``metadata_props`` alike."""
@@ -29,6 +32,8 @@ class Session(ABC):
     outputs: tuple[TensorSpec, ...]
     manifest: dict[str, Any]
     """What edgekit wrote into the file; empty where it wrote nothing."""
+    pixel_range: PixelRange | None = None
+    """What pictures have to be like, where the model tells."""
 
     @abstractmethod
     def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

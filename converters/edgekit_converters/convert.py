@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,17 +24,23 @@ from edgekit_converters.workers import Workers
 _LANES = 2
 
 
-def convert(request: ConvertRequest, progress: Progress) -> Conversion:
+def convert(
+    request: ConvertRequest, progress: Progress, *, workers: Workers | None = None
+) -> Conversion:
     """Make everything `request` asks for; failures of single combinations are in the result.
+
+    Child processes given as `workers` are used, with their own limits, and left running for the
+    next model: TensorFlow is then imported once for many.
 
     Raises:
         EdgekitError: the model or the data cannot be used, or a target cannot be written.
     """
     targets = request.outputs()
-    with (
-        tempfile.TemporaryDirectory(prefix="edgekit-") as folder,
-        Workers(request.limits, verbose=request.verbose, on_event=progress.detail) as workers,
-    ):
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-"))
+        if workers is None:  # they end before the folder they write to is removed
+            own = Workers(request.limits, verbose=request.verbose, on_event=progress.detail)
+            workers = stack.enter_context(own)
         progress.step(f"load {request.stem}")
         origin = open_origin(request, workers, Path(folder))
         for warning in origin.warnings:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError, DataError
-from edgekit_converters.onnx_prepare import fresh, tensor_names
+from edgekit_converters.onnx_edit import fresh, tensor_names
 
 Range = tuple[float, float]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit_converters.onnx_candidates import weights_of
+from edgekit_converters.onnx_edit import drop_unused_weights, fresh, set_nodes, tensor_names
 from edgekit_converters.onnx_matrix import Product, products
-from edgekit_converters.onnx_prepare import drop_unused_weights, fresh, set_nodes, tensor_names
 from edgekit_converters.onnx_stored import store_as_int8
 
 WORTH_INTEGERS = 2**16

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit._lazy import need
-from edgekit_converters.onnx_prepare import fresh, graphs, set_nodes, tensor_names
+from edgekit_converters.onnx_edit import fresh, graphs, set_nodes, tensor_names
 
 _OVERHEAD_BYTES = 80
 """About what the added operator and its names cost in the file."""

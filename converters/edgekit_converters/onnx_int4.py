@@ -11,14 +11,14 @@ from edgekit._lazy import need
 from edgekit.errors import ConversionError
 from edgekit_converters.onnx_candidates import weights_of
 from edgekit_converters.onnx_dynamic import WORTH_INTEGERS
-from edgekit_converters.onnx_matrix import products
-from edgekit_converters.onnx_prepare import (
+from edgekit_converters.onnx_edit import (
     add_operator_set,
     drop_unused_weights,
     fresh,
     set_nodes,
     tensor_names,
 )
+from edgekit_converters.onnx_matrix import products
 
 BLOCK_SIZE = 32
 """How many weights share a scale; small blocks cost half a bit more each, and lose much less."""
@@ -114,9 +114,10 @@ def _pack(matrix: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.fl
     return stored[..., 0::2] | (stored[..., 1::2] << 4), scales[..., 0].astype(np.float32)
 
 
-def _best(grouped: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.float32]:
+def _best(grouped: NDArray[Any], scales: NDArray[Any]) -> NDArray[Any]:
     """Of a few scales near `scales`, for each block the one that loses least."""
-    best, least = scales, np.full(scales.shape, np.inf, np.float32)
+    best: NDArray[Any] = scales
+    least: NDArray[Any] = np.full(scales.shape, np.inf)
     for factor in (1.0, 0.95, 0.9, 0.85, 0.8, 1.05):
         tried = (scales * np.float32(factor)).astype(np.float32)
         back = np.clip(np.rint(grouped / tried), -8, 7) * tried

@@ -11,8 +11,9 @@ import numpy as np
 from edgekit._lazy import need
 from edgekit.tensors import Quantization
 from edgekit_converters.onnx_calibrate import Range
+from edgekit_converters.onnx_edit import fresh, graphs, set_nodes, tensor_names
+from edgekit_converters.onnx_files import read
 from edgekit_converters.onnx_pairs import scale_and_zero_point
-from edgekit_converters.onnx_prepare import fresh, graphs, read, set_nodes, tensor_names
 
 
 def integer_inputs_and_outputs(
@@ -35,13 +36,13 @@ def integer_inputs_and_outputs(
     taken = tensor_names(model)
     before: list[Any] = []
     after: list[Any] = []
-    for value in [*graph.input, *graph.output]:
+    values = [(value, True) for value in graph.input] + [(value, False) for value in graph.output]
+    for value, is_input in values:
         elements = value.type.tensor_type
         if value.name in constants or elements.elem_type != onnx.TensorProto.FLOAT:
             continue
         if value.name not in ranges:
             continue
-        is_input = any(value is one for one in graph.input)
         inner = fresh("f", taken)
         scale = fresh("s", taken)
         zero_point = fresh("z", taken)

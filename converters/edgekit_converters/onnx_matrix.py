@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit._lazy import need
-from edgekit_converters.onnx_plan import settings
+from edgekit_converters.onnx_edit import settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit_converters.onnx_calibrate import Range
-from edgekit_converters.onnx_plan import Plan, Wiring, settings
-from edgekit_converters.onnx_prepare import (
+from edgekit_converters.onnx_edit import (
+    Wiring,
     add_operator_set,
     drop_unused_weights,
     fresh,
     set_nodes,
+    settings,
     tensor_names,
 )
+from edgekit_converters.onnx_plan import Plan
 
 _BIAS_LIMIT = 2**30
 """Largest 32-bit bias; half the integer range, the other half is for the products."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from edgekit._lazy import need
 from edgekit_converters.onnx_calibrate import Range
+from edgekit_converters.onnx_edit import Wiring, settings
 
 PRODUCTS = frozenset({"Conv", "Gemm", "MatMul"})
 """Operators worth computing on integers for their own sake."""
@@ -57,37 +58,6 @@ class Plan:
     """Clamps that the integer limits replace."""
 
 
-class Wiring:
-    """Who makes and who reads each tensor of the main graph."""
-
-    def __init__(self, model: Any) -> None:
-        """Read the graph once."""
-        onnx = need("onnx", extra="convert")
-        graph = model.graph
-        self.constants = {tensor.name: tensor for tensor in graph.initializer}
-        self.inputs = {value.name for value in graph.input} - set(self.constants)
-        self.outputs = {value.name for value in graph.output}
-        self.maker = {name: node for node in graph.node for name in node.output}
-        self.readers: dict[str, list[Any]] = {}
-        self.read_inside: set[str] = set()
-        for node in graph.node:
-            for name in dict.fromkeys(node.input):
-                self.readers.setdefault(name, []).append(node)
-            for attribute in node.attribute:
-                if attribute.type == onnx.AttributeProto.GRAPH:
-                    self.read_inside |= _names_in(attribute.g)
-
-    def is_constant(self, name: str) -> bool:
-        """Whether `name` is a weight."""
-        return name in self.constants
-
-    def only_reader(self, name: str) -> Any | None:
-        """The one node that reads `name`, if nothing else does."""
-        readers = self.readers.get(name, [])
-        alone = len(readers) == 1 and name not in self.outputs and name not in self.read_inside
-        return readers[0] if alone else None
-
-
 def plan(model: Any, ranges: Mapping[str, Range], keep_float: frozenset[str]) -> Plan:
     """Choose the operators that compute on integers.
 
@@ -125,12 +95,6 @@ def activations(node: Any, wiring: Wiring, ranges: Mapping[str, Range]) -> tuple
     """The inputs of `node` that carry computed floats."""
     names = node.input[:1] if node.op_type in MOVERS | CLAMPS | {"Conv", "Gemm"} else node.input
     return tuple(name for name in names if name in ranges and not wiring.is_constant(name))
-
-
-def settings(node: Any) -> dict[str, Any]:
-    """The attributes of `node` by name."""
-    onnx = need("onnx", extra="convert")
-    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
 
 
 def _can(node: Any, wiring: Wiring, ranges: Mapping[str, Range]) -> bool:
@@ -229,14 +193,3 @@ def _clamps_no_more(node: Any, wiring: Wiring, seen: Range) -> bool:
             high = float(onnx.numpy_helper.to_array(wiring.constants[given[1]]).item())
     # Zero is always covered, and rounding the zero point may move the limits by half a step.
     return low <= min(seen[0], 0.0) and max(seen[1], 0.0) <= high
-
-
-def _names_in(graph: Any) -> set[str]:
-    onnx = need("onnx", extra="convert")
-    names = {value.name for value in graph.output}
-    for node in graph.node:
-        names.update(node.input)
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                names |= _names_in(attribute.g)
-    return names

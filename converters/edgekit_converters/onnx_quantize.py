@@ -12,10 +12,11 @@ from edgekit.errors import UsageError
 from edgekit.recipe import IO, Precision
 from edgekit_converters.onnx_candidates import Candidate, LeftInFloat, candidates, weights_of
 from edgekit_converters.onnx_dynamic import quantize_weights
+from edgekit_converters.onnx_files import write_smaller
 from edgekit_converters.onnx_float16 import store_as_float16
 from edgekit_converters.onnx_int4 import store_as_int4
 from edgekit_converters.onnx_integer_io import io_quantization
-from edgekit_converters.onnx_prepare import prepare, write_smaller
+from edgekit_converters.onnx_prepare import prepare
 from edgekit_converters.onnx_static import Calibration, calibrate
 from edgekit_converters.onnx_stored import store_as_int8
 

@@ -11,15 +11,8 @@ import numpy as np
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError
-from edgekit_converters.onnx_prepare import (
-    fresh,
-    graphs,
-    read,
-    set_nodes,
-    tensor_names,
-    tidy,
-    write,
-)
+from edgekit_converters.onnx_edit import fresh, graphs, set_nodes, tensor_names, tidy
+from edgekit_converters.onnx_files import read, write
 
 MANIFEST_KEY = "edgekit.manifest"
 """Where the manifest stands in the model's ``metadata_props``."""

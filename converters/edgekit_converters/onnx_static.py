@@ -18,10 +18,11 @@ from edgekit.errors import ConversionError
 from edgekit.recipe import IO
 from edgekit_converters.onnx_calibrate import Range, observe
 from edgekit_converters.onnx_candidates import LeftInFloat, float_weight_bytes, weights_of
+from edgekit_converters.onnx_files import write_smaller
 from edgekit_converters.onnx_integer_io import integer_inputs_and_outputs
 from edgekit_converters.onnx_pairs import insert_pairs
 from edgekit_converters.onnx_plan import PRODUCTS, Plan, plan
-from edgekit_converters.onnx_prepare import prepare, write_smaller
+from edgekit_converters.onnx_prepare import prepare
 from edgekit_converters.onnx_stored import store_as_int8
 
 _ACTIVATION = {"int8": np.uint8, "int16x8": np.uint16}

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit._lazy import need
-from edgekit_converters.onnx_plan import settings
-from edgekit_converters.onnx_prepare import fresh, graphs, set_nodes, tensor_names
+from edgekit_converters.onnx_edit import fresh, graphs, set_nodes, settings, tensor_names
 
 _OVERHEAD_BYTES = 160
 """About what the two added operators and their names cost in the file."""

@@ -88,6 +88,13 @@ def _open(path: Path, threads: int) -> Any:
             raise MissingDependencyError(message) from None
     try:
         return module.Interpreter(model_path=str(path), num_threads=threads)
+    except (SystemError, AttributeError, ImportError) as error:
+        if int(np.__version__.partition(".")[0]) < 2 or "tflite_runtime" not in module.__name__:
+            raise
+        message = (
+            f"tflite-runtime: does not work with numpy {np.__version__}; run: pip install 'numpy<2'"
+        )
+        raise MissingDependencyError(message) from error
     except (ValueError, RuntimeError) as error:
         raise _refused(path, error, ()) from error
 
@@ -115,7 +122,7 @@ def _refused(
     if version:
         return VerificationError(
             f"{path.name}: this runtime is too old for operator {version[1]} version {version[2]}; "
-            "update ai-edge-litert, or make the file in another precision"
+            "use a current ai-edge-litert, or make the file in another precision"
         )
     custom = re.search(r"unresolved custom op: ?([\w.:>-]*)", said)
     if custom:

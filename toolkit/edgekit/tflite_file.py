@@ -226,9 +226,11 @@ def _quantization(table: Table | None) -> Quantization | None:
 
 
 def _attributes(name: str, options: Table | None) -> dict[str, Attribute]:
-    """Only what counting multiplications needs beyond the shapes."""
+    """Only what counting multiplications needs, and following the shapes for it."""
     if name == "BATCH_MATMUL" and options:
         return {"adjoint_x": options.uint8(0), "adjoint_y": options.uint8(1)}
+    if name == "STRIDED_SLICE" and options:
+        return {"begin_mask": options.int32(0), "end_mask": options.int32(1)}
     return {}
 
 

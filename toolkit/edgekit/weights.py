@@ -1,0 +1,168 @@
+"""How many numbers a model's weights hold, of which types, and how many of them are zero."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from dataclasses import dataclass
+
+from edgekit.graph import Graph, Tensor
+
+_CHUNK_BYTES = 1 << 20
+_ALWAYS = frozenset({"float32", "float16", "float64", "bfloat16", "int8", "uint8", "int16"})
+_PACKED = {"int4": 2, "uint4": 2, "int2": 4, "uint2": 4}
+"""Types of which a byte holds several."""
+_LETTERS = {"float32": "f", "float64": "d", "float16": "H", "bfloat16": "H"} | {
+    "int32": "i",
+    "int16": "h",
+    "int64": "q",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFacts:
+    """Numbers that were trained: kernels, biases, embeddings, statistics.
+
+    Shapes, axes, scales and zero points are constants in a file too, and are not counted.
+    """
+
+    parameters: int
+    bytes: int
+    """As stored in the file."""
+    zeros: int | None
+    """How many stand for zero; None when a type's encoding was not read."""
+    by_dtype: dict[str, int]
+    """Parameters of each stored type."""
+    per_channel: frozenset[str]
+    """Types of which some weights have a scale for each channel."""
+
+    @property
+    def sparsity(self) -> float | None:
+        """The share of zeros, 0 to 1; None when unknown or when there are no weights."""
+        return self.zeros / self.parameters if self.zeros is not None and self.parameters else None
+
+
+def weigh(graph: Graph) -> WeightFacts:
+    """Count the weights of `graph`, each stored one once, however often it is used."""
+    aside, biases = _other_constants(graph)
+    seen: set[int] = set()
+    count: Counter[str] = Counter()
+    stored_bytes, zeros, complete = 0, 0, True
+    per_channel: set[str] = set()
+    for key, tensor in graph.tensors.items():
+        stored, elements = tensor.constant, tensor.element_count
+        if stored is None or not elements or not tensor.shape or key in aside:
+            continue
+        is_weight = (
+            tensor.dtype in _ALWAYS
+            or tensor.dtype in _PACKED
+            or tensor.dtype.startswith("float")
+            or tensor.quantization is not None
+            or key in biases
+        )
+        if not is_weight or id(stored) in seen:
+            continue
+        seen.add(id(stored))
+        count[tensor.dtype] += elements
+        stored_bytes += len(stored)
+        if tensor.quantization and len(tensor.quantization.scale) > 1:
+            per_channel.add(tensor.dtype)
+        found = count_zeros(tensor)
+        complete = complete and found is not None
+        zeros += found or 0
+    per_channel |= _onnx_per_channel(graph)
+    return WeightFacts(
+        parameters=sum(count.values()),
+        bytes=stored_bytes,
+        zeros=zeros if complete else None,
+        by_dtype=dict(count.most_common()),
+        per_channel=frozenset(per_channel & set(count)),
+    )
+
+
+def _other_constants(graph: Graph) -> tuple[set[str], set[str]]:
+    """ONNX: constants that are no weights (scales, zero points, limits), and integer biases."""
+    aside: set[str] = set()
+    biases: set[str] = set()
+    if graph.format != "onnx":
+        return aside, biases
+    for operator in graph.operators:
+        keys = [key for key in operator.inputs if key]
+        if operator.name in {"QuantizeLinear", "DequantizeLinear"}:
+            aside.update(keys[1:])
+            biases.update(keys[:1])
+        elif operator.name in {"QLinearConv", "QLinearMatMul"}:
+            aside.update(
+                key for at, key in enumerate(operator.inputs[:8]) if key and at not in {0, 3}
+            )
+            biases.update(key for key in operator.inputs[8:9] if key)
+    return aside, biases
+
+
+def _onnx_per_channel(graph: Graph) -> set[str]:
+    """Types of constants that are dequantized with more than one scale."""
+    found: set[str] = set()
+    if graph.format == "onnx":
+        for operator in graph.operators:
+            if operator.name == "DequantizeLinear" and len(operator.inputs) > 1:
+                stored, scale = (graph.tensors.get(key or "") for key in operator.inputs[:2])
+                if (
+                    stored
+                    and stored.constant is not None
+                    and scale
+                    and scale.shape not in ((), (1,))
+                ):
+                    found.add(stored.dtype)
+    return found
+
+
+def count_zeros(tensor: Tensor) -> int | None:
+    """How many of a weight's numbers stand for zero: the stored value is the zero point.
+
+    None where the encoding is not read (a type NumPy lacks, or zero points that differ).
+    """
+    stored, elements = tensor.constant, tensor.element_count
+    if stored is None or elements is None:
+        return None
+    if tensor.is_sparse:  # what is stored is what is not zero, padding of blocks aside
+        width = {"float32": 4, "float16": 2, "int8": 1}.get(tensor.dtype)
+        return max(0, elements - len(stored) // width) if width else None
+    zero = 0
+    if tensor.quantization is not None:
+        different = set(tensor.quantization.zero_point)
+        if len(different) > 1:
+            return None
+        zero = next(iter(different), 0)
+    if tensor.dtype in {"int8", "uint8", "bool"}:
+        wanted = bytes([zero & 0xFF])
+        return sum(bytes(part).count(wanted) for part in _chunks(stored))
+    if tensor.dtype in _PACKED:
+        return _count_packed(stored, 8 // _PACKED[tensor.dtype], zero) if zero >= 0 else None
+    letter = _LETTERS.get(tensor.dtype)
+    if letter is None:
+        return None
+    total = 0
+    for part in _chunks(stored):
+        numbers: array[float] = array(letter)
+        numbers.frombytes(part[: len(part) - len(part) % numbers.itemsize])
+        total += numbers.count(zero)
+        if letter == "H":
+            total += numbers.count(0x8000)  # minus zero, as bits
+    return total
+
+
+def _count_packed(stored: memoryview, bits: int, zero: int) -> int:
+    """Zeros among numbers of 2 or 4 bits, several to a byte."""
+    low = (1 << bits) - 1
+    weights = {
+        byte: sum((byte >> shift) & low == zero & low for shift in range(0, 8, bits))
+        for byte in range(256)
+    }
+    wanted = [(bytes([byte]), times) for byte, times in weights.items() if times]
+    return sum(
+        part.count(byte) * times for part in map(bytes, _chunks(stored)) for byte, times in wanted
+    )
+
+
+def _chunks(stored: memoryview) -> list[memoryview]:
+    return [stored[at : at + _CHUNK_BYTES] for at in range(0, len(stored), _CHUNK_BYTES)]

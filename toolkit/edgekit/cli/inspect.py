@@ -1,0 +1,210 @@
+"""`edgekit inspect`: what a model file is, takes, gives, weighs and was made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import cast
+
+import click
+
+from edgekit.inspect import Inspection, inspect
+from edgekit.support import TARGETS, Target
+from edgekit.tensors import TensorSpec
+
+_KINDS = {
+    "tflite": "TFLite",
+    "onnx": "ONNX",
+    "keras": "Keras archive",
+    "h5": "Keras HDF5",
+    "savedmodel": "TensorFlow SavedModel",
+}
+_SHOWN_OPERATORS = 12
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=click.Choice(TARGETS),
+    help="Also tell which operators would not run there; may be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def command(file: Path, targets: tuple[str, ...], as_json: bool) -> None:
+    """Tell what a model is: inputs, outputs, weights, operators, how it was made.
+
+    FILE is a .tflite, .onnx, .keras or .h5 file, or a SavedModel folder. Nothing in it is run.
+
+    Example: edgekit inspect mnist.int8.tflite --target tflite-micro
+    """
+    found = inspect(file, targets=cast("tuple[Target, ...]", targets))
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        click.echo("\n".join(lines(found)))
+
+
+def lines(found: Inspection) -> list[str]:
+    """The report, one line a fact."""
+    rows: list[tuple[str, str]] = []
+    rows += _interface("inputs", found.inputs) + _interface("outputs", found.outputs)
+    rows += _weight_rows(found) + _compute_rows(found)
+    for title, counts in (("layers", found.layers), ("operators", found.operators)):
+        if counts:
+            rows.append((title, _counts(counts)))
+    if found.custom_operators:
+        rows.append(("custom", ", ".join(found.custom_operators)))
+    if found.custom_classes:
+        rows.append(("needs code", f"{', '.join(found.custom_classes)} (--custom-objects)"))
+    if found.lambda_layers:
+        rows.append(("runs code", f"stored in the file: {', '.join(found.lambda_layers)}"))
+    rows += _manifest_rows(found)
+    rows += [("note", note) for note in found.notes]
+    rows += _target_rows(found)
+    width = max(len(title) for title, _ in rows) + 2 if rows else 0
+    shown, last = [_headline(found)], ""
+    for title, text in rows:
+        shown.append(f"  {'' if title == last else title:<{width}}{text}".rstrip())
+        last = title
+    return shown
+
+
+def _headline(found: Inspection) -> str:
+    told = [_KINDS[found.kind]]
+    if found.class_name:
+        told.append(f"({found.class_name})")
+    if found.kind != "onnx" and "keras" in found.versions:
+        told.append(f"written by Keras {found.versions['keras']}")
+    if found.kind == "onnx":
+        opset = found.versions.get("opset ai.onnx")
+        told.append(f"operator set {opset}" if opset else f"version {found.versions.get('ir')}")
+        if "producer" in found.versions:
+            told.append("by " + " ".join(found.versions["producer"].split()[:2]))
+    share = found.gzip_bytes / found.size_bytes if found.size_bytes else 1.0
+    return (
+        f"{found.path}: {' '.join(told)}, {size(found.size_bytes)} "
+        f"({found.size_bytes:,} bytes), gzipped {size(found.gzip_bytes)} ({share:.0%})"
+    )
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that leaves three digits.
+
+    >>> size(638888)
+    '624 KiB'
+    """
+    if count < 1024:
+        return f"{count} B"
+    value, unit = count / 1024, "KiB"
+    for larger in ("MiB", "GiB"):
+        if value >= 1000:
+            value, unit = value / 1024, larger
+    return f"{value:.3g} {unit}"
+
+
+def _interface(title: str, specs: tuple[TensorSpec, ...]) -> list[tuple[str, str]]:
+    widths = [max((len(spec.name) for spec in specs), default=0)]
+    widths.append(max((len(spec.dtype) for spec in specs), default=0))
+    return [(title, _spec(spec, *widths)) for spec in specs]
+
+
+def _spec(spec: TensorSpec, name_width: int, dtype_width: int) -> str:
+    shape = ", ".join("?" if dimension is None else str(dimension) for dimension in spec.shape)
+    told = f"{spec.name:<{name_width}}  {spec.dtype:<{dtype_width}}  ({shape})"
+    quantization = spec.quantization
+    if quantization is None:
+        return told
+    if len(quantization.scale) > 1:
+        return f"{told}  {len(quantization.scale)} scales along axis {quantization.axis}"
+    zero = quantization.zero_point[0]
+    sign = "+" if zero < 0 else "-"
+    inner = f"(stored {sign} {abs(zero)})" if zero else "stored"
+    return f"{told}  real = {quantization.scale[0]:.6g} * {inner}"
+
+
+def _weight_rows(found: Inspection) -> list[tuple[str, str]]:
+    weights = found.weights
+    if weights is None:
+        return []
+    told = f"{weights.parameters:,} parameters"
+    if weights.by_dtype:
+        parts = [
+            f"{count:,} {dtype}{' per channel' if dtype in weights.per_channel else ''}"
+            for dtype, count in weights.by_dtype.items()
+        ]
+        told += f": {', '.join(parts)}" if len(parts) > 1 else f", all {parts[0].split(' ', 1)[1]}"
+    if weights.size_bytes:
+        told += f"; {size(weights.size_bytes)}"
+    if weights.sparsity is not None:
+        told += f"; {weights.sparsity:.1%} are zero"
+    return [("weights", told)]
+
+
+def _compute_rows(found: Inspection) -> list[tuple[str, str]]:
+    compute = found.compute
+    if compute is None or not (compute.arithmetic or compute.uncounted_operators):
+        return []
+    told = f"{compute.multiply_adds:,} multiply-adds for a batch of 1"
+    if compute.multiply_adds_per_loop_step:
+        told += f", and {compute.multiply_adds_per_loop_step:,} per step of its loops"
+    if compute.uncounted_operators:
+        told += f"; shapes unknown, not counted: {_counts(compute.uncounted_operators)}"
+    kinds = ", ".join(f"{kind} in {count}" for kind, count in compute.arithmetic.items())
+    return [("compute", told), ("arithmetic", f"{kinds} operators (activations x weights)")]
+
+
+def _counts(counts: dict[str, int]) -> str:
+    """The most frequent first, the rest as a number; ``3 Conv, 1 Softmax``."""
+    shown = [f"{count} {name}" for name, count in list(counts.items())[:_SHOWN_OPERATORS]]
+    rest = len(counts) - _SHOWN_OPERATORS
+    tail = f", and {rest} more kinds" if rest > 0 else ""
+    return f"{sum(counts.values())}: {', '.join(shown)}{tail}"
+
+
+def _manifest_rows(found: Inspection) -> list[tuple[str, str]]:
+    manifest = found.manifest
+    if manifest is None:
+        return []
+    rows: list[tuple[str, str]] = []
+    source, recipe = _part(manifest, "source"), _part(manifest, "recipe")
+    if source:
+        framework = f"{source.get('framework', '')} {source.get('framework_version', '')}".strip()
+        hashed = str(source.get("sha256", ""))[:12]
+        rows.append(("made from", f"{source.get('name')} ({framework}, sha256 {hashed}…)"))
+    if recipe:
+        told = f"{recipe.get('precision')}, by edgekit {manifest.get('edgekit')}"
+        calibration = _part(recipe, "calibration")
+        if calibration:
+            kind = "random numbers" if calibration.get("random") else "samples"
+            told += f", calibrated on {calibration.get('samples')} {kind}"
+        rows.append(("recipe", told))
+    checked = _part(manifest, "verification")
+    if checked:
+        told = f"{checked.get('status')} on {checked.get('samples')} samples"
+        told += " of random numbers" if checked.get("random") else ""
+        if checked.get("relative_error") is not None:
+            told += f", relative error {checked['relative_error']:.3g}"
+        rows.append(("checked", f"{told}, by {checked.get('runtime')}"))
+    else:
+        rows.append(("checked", "no: it was made with --no-verify"))
+    labels = manifest.get("labels")
+    if isinstance(labels, list) and labels:
+        shown = ", ".join(map(str, labels[:5])) + (", …" if len(labels) > 5 else "")
+        rows.append(("labels", f"{len(labels)}: {shown}"))
+    return rows
+
+
+def _part(data: dict[str, object], name: str) -> dict[str, object]:
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _target_rows(found: Inspection) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for target, stopped in found.targets.items():
+        if not stopped:
+            rows.append((target, "nothing known that would stop it"))
+        rows += [(target, str(obstacle)) for obstacle in stopped]
+    return rows

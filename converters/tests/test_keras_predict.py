@@ -20,7 +20,7 @@ MODEL, DATA = FILES / "fashion.keras", f"{FILES / 'fashion.npz'}:test"
 
 @pytest.fixture(scope="module")
 def tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from edgekit.convert import convert
+    from edgekit.conversion import convert
 
     (made,) = convert(
         MODEL,

@@ -1,8 +1,77 @@
-"""Take a trained Keras model to the small device that runs it, and prove that it works there."""
+"""Take a trained Keras model to the small device that will run it, and prove that it works there.
 
-from edgekit.errors import EdgekitError
+import edgekit
+edgekit.convert("mnist.keras", to=["tflite", "onnx"], quantize="int8", calibrate="train.npz")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from edgekit.errors import (
+    ConversionError,
+    CrashError,
+    DataError,
+    EdgekitError,
+    MissingDependencyError,
+    OutputError,
+    SourceError,
+    UsageError,
+    VerificationError,
+)
 from edgekit.tensors import Quantization, TensorSpec
+
+if TYPE_CHECKING:
+    from edgekit.artifact import Artifact, Failure, IncompleteConversionError, Verification
+    from edgekit.child import Limits
+    from edgekit.conversion import convert
+    from edgekit.evaluation import Evaluation
 
 __version__ = "0.1.0"
 
-__all__ = ["EdgekitError", "Quantization", "TensorSpec", "__version__"]
+_LATE = {
+    "Artifact": "edgekit.artifact",
+    "Evaluation": "edgekit.evaluation",
+    "Failure": "edgekit.artifact",
+    "IncompleteConversionError": "edgekit.artifact",
+    "Limits": "edgekit.child",
+    "Verification": "edgekit.artifact",
+    "convert": "edgekit.conversion",
+}
+"""Where names live that are imported when first used. No module is called like one of them."""
+
+__all__ = [
+    "Artifact",
+    "ConversionError",
+    "CrashError",
+    "DataError",
+    "EdgekitError",
+    "Evaluation",
+    "Failure",
+    "IncompleteConversionError",
+    "Limits",
+    "MissingDependencyError",
+    "OutputError",
+    "Quantization",
+    "SourceError",
+    "TensorSpec",
+    "UsageError",
+    "Verification",
+    "VerificationError",
+    "__version__",
+    "convert",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        message = f"module 'edgekit' has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(importlib.import_module(_LATE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit import check_worker, convert, data, evaluate
+from edgekit import check_worker, conversion, data, evaluate
 from edgekit.artifact import Artifact, Conversion
 from edgekit.child import Limits
 from edgekit.errors import EdgekitError
@@ -62,7 +62,7 @@ def run(out: Path, progress: Progress, *, force: bool = False) -> Demo:
     Raises:
         EdgekitError: something does not work on this machine; the message says what.
     """
-    conversion = convert.run(
+    converted = conversion.run(
         ConvertRequest(
             source=MODEL,
             out=out,
@@ -75,11 +75,11 @@ def run(out: Path, progress: Progress, *, force: bool = False) -> Demo:
         ),
         progress,
     )
-    if conversion.failures:
-        first = conversion.failures[0]
+    if converted.failures:
+        first = converted.failures[0]
         message = f"demo: {first.format} {first.precision}: {first.error}"
         raise EdgekitError(message)
-    files = [artifact.path for artifact in conversion.artifacts]
+    files = [artifact.path for artifact in converted.artifacts]
     evaluation = evaluate.run(
         EvaluateRequest(
             files=(MODEL, *files),
@@ -90,9 +90,9 @@ def run(out: Path, progress: Progress, *, force: bool = False) -> Demo:
         progress,
     )
     progress.step("time the files in turn, one thread")
-    latencies = _latencies(files, conversion.artifacts[0].inputs[0], out, progress.detail)
+    latencies = _latencies(files, converted.artifacts[0].inputs[0], out, progress.detail)
     rows = [DemoRow(score=evaluation.files[0])]
-    for artifact, score in zip(conversion.artifacts, evaluation.files[1:], strict=True):
+    for artifact, score in zip(converted.artifacts, evaluation.files[1:], strict=True):
         baseline = out / f"{MODEL.stem}.float32.{artifact.format}"
         rows.append(
             DemoRow(
@@ -102,7 +102,7 @@ def run(out: Path, progress: Progress, *, force: bool = False) -> Demo:
                 baseline=latencies[baseline],
             )
         )
-    return Demo(rows=tuple(rows), conversion=conversion, evaluation=evaluation)
+    return Demo(rows=tuple(rows), conversion=converted, evaluation=evaluation)
 
 
 def _latencies(

@@ -199,7 +199,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     from edgekit.child import Limits
     from edgekit.cli.convert_table import print_table
-    from edgekit.convert import run
+    from edgekit.conversion import run
     from edgekit.progress import Progress
     from edgekit.request import ConvertRequest
 

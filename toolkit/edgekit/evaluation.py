@@ -16,6 +16,7 @@ Array = NDArray[Any]
 
 SIGNIFICANT_BELOW = 0.05
 SCHEMA_VERSION = 1
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,8 @@ class Against:
             return self.p_value < SIGNIFICANT_BELOW
         if self.difference is None:
             return None
+        if self.relative_difference is not None and self.relative_difference < _ROUNDING:
+            return False  # steady, perhaps, but nothing but the order of summation
         return not self.difference.interval.low <= 0 <= self.difference.interval.high
 
     def to_dict(self) -> dict[str, Any]:

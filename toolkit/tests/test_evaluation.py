@@ -66,3 +66,13 @@ def test_an_unchanged_regression_shows_no_difference() -> None:
     against = numeric_against(same, same)
     assert against.relative_difference == 0.0
     assert against.is_significant is False
+
+
+def test_a_difference_by_rounding_alone_is_not_significant() -> None:
+    first = {"absolute": np.ones(500)}
+    kept = {
+        "absolute": np.ones(500) + 1e-9,
+        "gap": np.full(500, 1e-18),
+        "size": np.ones(500),
+    }
+    assert numeric_against(kept, first).is_significant is False

@@ -152,7 +152,7 @@ def _regressed(result: Result) -> list[str]:
 
 
 def _wrapped(prose: str) -> list[str]:
-    return [*textwrap.wrap(prose, 120), ""]
+    return [*textwrap.wrap(prose.strip(), 120), ""]
 
 
 def _promise(claim: str, broken: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ the more samples it sees. This one keeps the smallest and the largest value.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,9 +129,10 @@ def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
         interpreter.invoke()
         for index, name in wanted.items():
             values = _values(interpreter, index, name, source)
-            if values.size == 0:
+            finite = values if np.isfinite(values).all() else _finite(values, name, number, source)
+            if finite.size == 0:
                 continue
-            smallest, largest = _range(values, name, number, source)
+            smallest, largest = float(finite.min()), float(finite.max())
             before = ranges.get(name, (smallest, largest))
             ranges[name] = (min(before[0], smallest), max(before[1], largest))
             ranks[name] = values.ndim
@@ -154,11 +156,11 @@ def _fill_unread(
 
 def _interpreter(content: bytes) -> Any:
     module = need("ai_edge_litert.interpreter", extra="litert")
-    interpreter = module.Interpreter(
-        model_content=content,
-        num_threads=2,
-        experimental_preserve_all_tensors=True,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that all tensors are kept is the point
+        interpreter = module.Interpreter(
+            model_content=content, num_threads=2, experimental_preserve_all_tensors=True
+        )
     interpreter.allocate_tensors()
     return interpreter
 
@@ -225,17 +227,14 @@ def _values(interpreter: Any, index: int, name: str, source: Path) -> NDArray[np
     return found
 
 
-def _range(
+def _finite(
     values: NDArray[np.float32], name: str, number: int, source: Path
-) -> tuple[float, float]:
-    smallest, largest = float(values.min()), float(values.max())
-    if np.isfinite(smallest) and np.isfinite(largest):
-        return smallest, largest
-    finite = values[np.isfinite(values)]
-    if np.isnan(smallest) or not finite.size:
+) -> NDArray[np.float32]:
+    """Without infinity, which is a mask: the lowest value stands for it as well."""
+    if np.isnan(values).any():
         message = (
             f"{source.name}: tensor {name!r} is not a number for calibration sample {number}; "
             "check the model and its inputs' range, or use float16 or dynamic"
         )
         raise ConversionError(message)
-    return float(finite.min()), float(finite.max())  # infinity is a mask: the lowest value will do
+    return values[np.isfinite(values)]

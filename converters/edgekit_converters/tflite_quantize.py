@@ -7,6 +7,8 @@ quantize(Path("m.float32.tflite"), Path("m.int8.tflite"), "int8", samples=ranges
 from __future__ import annotations
 
 import contextlib
+import io as io_module
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from edgekit_converters.tflite_graph import (
     identifier,
     read_model,
     schema,
+    text,
     walk,
     write_model,
 )
@@ -119,6 +122,7 @@ def quantize(
     if unknown:
         message = f"{source.name}: has no operator {min(unknown)!r}; `operators` lists them"
         raise UsageError(message)
+    names = [text(model.subgraphs[0].tensors[i].name) for i in model.subgraphs[0].outputs]
     left: tuple[LeftInFloat, ...] = ()
     if precision in CALIBRATED:
         refuse_unquantizable(model, source)
@@ -134,8 +138,8 @@ def quantize(
         shrink_tables(made, wanted)
         if not wanted and all(chosen is Treatment.FLOAT for chosen in decided.values()):
             raise ConversionError(_nothing(source, precision))
-    if io != "float32":
-        set_io(made, io)
+    _restore_output_names(made, names)
+    set_io(made, io)
     content = write_model(made)
     _check_result(content, source, precision)
     try:
@@ -239,15 +243,15 @@ def _run_quantizer(
     files = need("ai_edge_litert.tools.flatbuffer_utils", extra="convert")
     quantizer = module.Quantizer(write_model(model))
     decided = configure(quantizer, model, precision, keep_float)
+    if not quantizer.get_quantization_recipe():
+        return model, decided
     statistics: dict[str, Any] | None = None
     if ranges is not None:
         statistics = dict(ranges.statistics())
         statistics |= widened_weights(model, ranges, bits=_bits(precision))
-    with _quantizer_errors(source, precision):
+    with _quantizer_errors(source, precision), _quiet():
         result = quantizer.quantize(
-            statistics,
-            enable_progress_bar=False,
-            enable_progress_report=False,
+            statistics, enable_progress_bar=False, enable_progress_report=False
         )
     made = files.read_model_from_bytearray(bytes(result.quantized_model))
     touch_up(made)
@@ -256,6 +260,14 @@ def _run_quantizer(
 
 def _bits(precision: Precision) -> Literal[8, 16]:
     return 16 if precision == "int16x8" else 8
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars, which would be quoted as the last words of a child that dies."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io_module.StringIO()):
+        warnings.simplefilter("ignore", UserWarning)  # of its way of checking the ranges
+        yield
 
 
 @contextlib.contextmanager
@@ -289,6 +301,17 @@ def _still_float(model: Any, made: Any) -> list[tuple[str, str]]:
         if is_float and name not in _CAST and identifier(subgraph, operator) in known:
             found.append((identifier(subgraph, operator), name))
     return found
+
+
+def _restore_output_names(made: Any, names: list[str]) -> None:
+    """Call the outputs as before: the quantizer leaves their names to the integers inside."""
+    main = made.subgraphs[0]
+    places = {text(tensor.name): tensor for tensor in main.tensors}
+    for index, name in zip(main.outputs, names, strict=True):
+        output, holder = main.tensors[index], places.get(name)
+        if holder is not None and holder is not output:
+            holder.name, output.name = output.name, holder.name
+            places = {text(tensor.name): tensor for tensor in main.tensors}
 
 
 def _has_integer_operators(made: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.graph import Graph
+from edgekit.manifest import manifest_of
 from edgekit.mapped_file import unreadable
 from edgekit.source_kind import SourceKind, sniff
 from edgekit.support import TARGETS, Obstacle, Target, obstacles
@@ -194,10 +195,9 @@ def _chunks(file: Path) -> Iterator[bytes]:
 
 
 def _inspect_graph(path: Path, kind: SourceKind, targets: tuple[Target, ...]) -> Inspection:
-    from edgekit import multiply_adds, onnx_file, tflite_file, weights
-    from edgekit.manifest import manifest_of
+    from edgekit import multiply_adds, weights
 
-    graph = tflite_file.read(path) if kind == "tflite" else onnx_file.read(path)
+    graph = _read(path, kind)
     manifest = manifest_of(graph, path)
     stored, compute = weights.weigh(graph), multiply_adds.count(graph)
     return Inspection(
@@ -231,6 +231,16 @@ def _inspect_graph(path: Path, kind: SourceKind, targets: tuple[Target, ...]) ->
         targets={target: obstacles(graph, target) for target in targets},
         notes=_graph_notes(graph),
     )
+
+
+def _read(path: Path, kind: SourceKind) -> Graph:
+    if kind == "tflite":
+        from edgekit import tflite_file
+
+        return tflite_file.read(path)
+    from edgekit import onnx_file
+
+    return onnx_file.read(path)
 
 
 def _with_quantization(

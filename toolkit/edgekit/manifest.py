@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,8 @@ def manifest_of(graph: Graph, path: Path) -> dict[str, Any] | None:
     stored = graph.metadata.get(MANIFEST_KEY)
     if stored is None:
         return None
+    import json  # here, because few files have a manifest and every command start counts
+
     try:
         found = json.loads(stored)
     except (ValueError, RecursionError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import zipfile
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -104,6 +103,8 @@ def _sniff_file(path: Path, view: memoryview) -> SourceKind:
 
 
 def _sniff_zip(path: Path) -> SourceKind:
+    import zipfile  # here, because it costs more to import than a small file to inspect
+
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from edgekit import support_onnx, support_tflite
 from edgekit.graph import Graph, Operator
 
 Target = Literal["tflite-micro", "litert", "tflite-runtime", "onnxruntime", "onnxruntime-web"]
@@ -19,11 +18,6 @@ _FORMAT = {
     "tflite-runtime": "tflite",
     "onnxruntime": "onnx",
     "onnxruntime-web": "onnx",
-}
-_TABLE = {
-    "tflite-micro": support_tflite.TFLITE_MICRO,
-    "litert": support_tflite.LITERT,
-    "tflite-runtime": support_tflite.TFLITE_RUNTIME,
 }
 _WEIGHTED = frozenset(
     {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SVDF", "TRANSPOSE_CONV"}
@@ -72,6 +66,8 @@ def obstacles(graph: Graph, target: Target) -> tuple[Obstacle, ...]:
 
 def _tflite(graph: Graph, operator: Operator, target: Target) -> str:
     """Why `target` would refuse one TFLite operator; empty when it would not."""
+    from edgekit import support_tflite
+
     if operator.is_custom:
         if operator.name.startswith("Flex"):
             return "a TensorFlow operator (Flex); no runtime for devices has them"
@@ -80,7 +76,7 @@ def _tflite(graph: Graph, operator: Operator, target: Target) -> str:
         return (
             "" if operator.name in brought else "a custom operator; it must be added to the build"
         )
-    newest = _TABLE[target].get(operator.name)
+    newest = support_tflite.NEWEST[target].get(operator.name)
     if newest is None:
         return "not known there"
     if operator.version > newest:
@@ -109,6 +105,8 @@ def _data_type(graph: Graph, operator: Operator, target: Target) -> str:
 
 def _onnx(operator: Operator) -> str:
     """Why ONNX Runtime would refuse one operator; empty when it would not."""
+    from edgekit import support_onnx
+
     if operator.calls and operator.domain not in support_onnx.OPERATORS:
         return ""  # the file brings it along
     known = support_onnx.OPERATORS.get(operator.domain)
@@ -126,6 +124,8 @@ def _onnx(operator: Operator) -> str:
 
 
 def _too_new(graph: Graph) -> Iterator[Obstacle]:
+    from edgekit import support_onnx
+
     limits = (("ir", support_onnx.NEWEST_IR), ("opset ai.onnx", support_onnx.NEWEST_OPSET))
     for name, newest in limits:
         version = int(graph.versions.get(name, "0"))

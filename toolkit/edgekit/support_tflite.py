@@ -85,9 +85,12 @@ def _parsed(table: str) -> dict[str, int]:
     return {name: int(version or "1") for name, _, version in entries}
 
 
-LITERT: dict[str, int] = _parsed(_LITERT)
-TFLITE_RUNTIME: dict[str, int] = _parsed(_TFLITE_RUNTIME)
-TFLITE_MICRO: dict[str, int] = dict.fromkeys(_TFLITE_MICRO.split(), ANY_VERSION)
+NEWEST: dict[str, dict[str, int]] = {
+    "litert": _parsed(_LITERT),
+    "tflite-runtime": _parsed(_TFLITE_RUNTIME),
+    "tflite-micro": dict.fromkeys(_TFLITE_MICRO.split(), ANY_VERSION),
+}
+"""By target: the newest version of each operator that it has."""
 
 CUSTOM = frozenset({"TFLite_Detection_PostProcess", "NumericVerify", "Mfcc", "AudioSpectrogram"})
 """Custom operators that LiteRT and tflite-runtime bring along."""

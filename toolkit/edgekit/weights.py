@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edgekit.graph import Graph, Tensor
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 16
 _ALWAYS = frozenset({"float32", "float16", "float64", "bfloat16", "int8", "uint8", "int16"})
 _PACKED = {"int4": 2, "uint4": 2, "int2": 4, "uint2": 4}
 """Types of which a byte holds several."""
@@ -141,13 +141,19 @@ def count_zeros(tensor: Tensor) -> int | None:
     letter = _LETTERS.get(tensor.dtype)
     if letter is None:
         return None
+    numbers: array[float] = array(letter)
+    width = numbers.itemsize
+    patterns = [zero.to_bytes(width, "little", signed=True)]
+    if tensor.dtype not in {"int32", "int16", "int64"}:
+        patterns.append(bytes(width - 1) + b"\x80")  # minus zero
     total = 0
-    for part in _chunks(stored):
-        numbers: array[float] = array(letter)
-        numbers.frombytes(part[: len(part) - len(part) % numbers.itemsize])
-        total += numbers.count(zero)
-        if letter == "H":
-            total += numbers.count(0x8000)  # minus zero, as bits
+    for part in map(bytes, _chunks(stored)):
+        if any(pattern in part for pattern in patterns):  # most have none: searching is faster
+            numbers = array(letter)
+            numbers.frombytes(part[: len(part) - len(part) % width])
+            total += numbers.count(zero)
+            if letter == "H":
+                total += numbers.count(0x8000)  # minus zero, as bits
     return total
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import cast
 
@@ -41,6 +40,8 @@ def command(file: Path, targets: tuple[str, ...], as_json: bool) -> None:
     """
     found = inspect(file, targets=cast("tuple[Target, ...]", targets))
     if as_json:
+        import json
+
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
         click.echo("\n".join(lines(found)))

@@ -12,12 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.difference import measure
+
 Kind = Literal["scores", "values", "decisions"]
 
-_ZERO = 1e-12
-_FLOOR = 1e-6
 _TIE = 0.1
-_CONSTANT = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,27 +182,23 @@ def _compare_one(name: str, expected: NDArray[Any], given: NDArray[Any]) -> Outp
             mismatch=mismatch,
         )
     samples = len(expected) if expected.ndim else 1
-    rows = expected.astype(np.float64).reshape(samples, -1)
-    found = given.astype(np.float64).reshape(samples, -1)
-    with np.errstate(invalid="ignore"):
-        same = (rows == found) | (np.isnan(rows) & np.isnan(found))
-    finite = np.isfinite(rows) & np.isfinite(found)
-    error = np.where(finite, found, 0.0) - np.where(finite, rows, 0.0)
+    rows, found = expected.reshape(samples, -1), given.reshape(samples, -1)
+    difference = measure(rows, found)
     flipped, weights = _flips(kind, rows, found)
     return OutputComparison(
         name=name,
         kind=kind,
         samples=samples,
-        max_abs_error=float(np.abs(error).max(initial=0.0)),
-        relative_error=_relative_error(error, rows[finite]),
-        cosine=_cosine(rows[finite], found[finite]),
+        max_abs_error=difference.max_abs_error,
+        relative_error=difference.relative_error,
+        cosine=difference.cosine,
         argmax_agreement=None if flipped is None else 1.0 - float(flipped.mean()),
         flips=None if flipped is None else int(flipped.sum()),
         weighted_flips=None if flipped is None else float(weights[flipped].sum()),
-        nan_count=int((np.isnan(found) & ~same).sum()),
-        inf_count=int((np.isinf(found) & ~same).sum()),
-        reference_nan_count=int((~np.isfinite(rows) & ~same).sum() + np.isnan(rows).sum()),
-        is_constant=_is_constant(rows, found, finite),
+        nan_count=difference.nan_count,
+        inf_count=difference.inf_count,
+        reference_nan_count=difference.expected_nan_count,
+        is_constant=difference.is_constant,
         mismatch="",
     )
 
@@ -222,28 +217,8 @@ def _mismatch(expected: NDArray[Any], given: NDArray[Any]) -> str:
     return "" if expected.size else "no values"
 
 
-def _relative_error(error: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
-    """RMS(error) / RMS(reference). Where the reference is zero throughout, over a millionth."""
-    size = _rms(reference)
-    return _rms(error) / (size if size > _ZERO else _FLOOR)
-
-
-def _rms(values: NDArray[np.float64]) -> float:
-    if not values.size:
-        return 0.0
-    peak = float(np.abs(values).max())  # divided out first: squares of 1e200 overflow
-    return peak * float(np.sqrt(np.mean(np.square(values / peak)))) if peak else 0.0
-
-
-def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    sizes = _rms(a), _rms(b)
-    if 0.0 in sizes:
-        return 1.0 if sizes == (0.0, 0.0) else 0.0
-    return float(np.clip(np.mean((a / sizes[0]) * (b / sizes[1])), -1.0, 1.0))
-
-
 def _flips(
-    kind: Kind, expected: NDArray[np.float64], given: NDArray[np.float64]
+    kind: Kind, expected: NDArray[Any], given: NDArray[Any]
 ) -> tuple[NDArray[np.bool_] | None, NDArray[np.float64]]:
     """Which rows changed their decision, and how much each row's flip counts.
 
@@ -258,20 +233,10 @@ def _flips(
         return (expected != given).any(axis=1), ones
     index = np.arange(len(expected))
     chosen = np.argmax(np.nan_to_num(given, nan=-np.inf, posinf=np.inf, neginf=-np.inf), axis=1)
-    clean = np.nan_to_num(expected)
+    clean = np.nan_to_num(expected.astype(np.float64))
     best = np.argmax(clean, axis=1)
     margin = clean[index, best] - clean[index, chosen]
-    tie = _TIE * _rms(clean)
+    finite = clean[np.isfinite(expected)]
+    tie = _TIE * float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0
     weights = np.minimum(1.0, margin / tie) if tie else np.zeros(len(expected))
     return margin > 0, weights
-
-
-def _is_constant(
-    expected: NDArray[np.float64], given: NDArray[np.float64], finite: NDArray[np.bool_]
-) -> bool:
-    if len(expected) < 2 or not finite.all():
-        return False
-    variation = _rms(expected - expected.mean(axis=0))
-    if variation <= 1e-6 * _rms(expected):
-        return False  # the reference hardly varies itself
-    return _rms(given - given.mean(axis=0)) < _CONSTANT * variation

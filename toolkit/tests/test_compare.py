@@ -103,6 +103,26 @@ def test_an_infinity_that_the_reference_has_too_is_no_error() -> None:
     assert (result.inf_count, result.relative_error, result.flips) == (0, 0.0, 0)
 
 
+def test_flips_count_fully_beside_a_score_that_is_masked_by_infinity() -> None:
+    reference = np.array([[-np.inf, 5.0, 0.0], [-np.inf, 0.0, 5.0]])
+    result = one(reference, np.array([[-np.inf, 0.0, 5.0], [-np.inf, 5.0, 0.0]]))
+    assert result.weighted_flips == 2.0
+
+
+def test_outputs_are_compared_piece_by_piece_without_copies_of_the_whole() -> None:
+    import tracemalloc
+
+    reference = RNG.normal(size=(64, 512, 256, 1)).astype(np.float32)  # 34 MB
+    output = reference + np.float32(0.5)
+    tracemalloc.start()
+    result = one(reference, output)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert result.max_abs_error == pytest.approx(0.5, rel=1e-3)
+    assert result.relative_error == pytest.approx(0.5, rel=1e-2)
+    assert peak_bytes < 120e6
+
+
 def test_nan_in_the_reference_is_told_apart() -> None:
     broken = np.full_like(SCORES, np.nan)
     assert one(broken, broken).reference_nan_count == broken.size

@@ -166,14 +166,18 @@ class _Insertion:
         floor = np.float32(0)
         bias = None
         input_scale = self.parameters[node.input[0]][2]
-        if len(node.input) > 2 and node.input[2] and np.iinfo(self.activation).bits == 8:
+        if len(node.input) > 2 and node.input[2]:
             bias = onnx.numpy_helper.to_array(self.wiring.constants[node.input[2]])
             channels = self.wiring.constants[node.input[1]].dims[axis]
             bias = np.broadcast_to(bias.reshape(-1), (channels,)).astype(np.float64)
-            floor = (np.abs(bias) / (float(input_scale) * _BIAS_LIMIT)).astype(np.float32)
+            if np.iinfo(self.activation).bits == 8:
+                floor = (np.abs(bias) / (float(input_scale) * _BIAS_LIMIT)).astype(np.float32)
         node.input[1], scale = self._weight(node.input[1], axis, floor)
         if bias is not None:
-            node.input[2] = self._bias(bias, scale * input_scale)
+            # Nothing adds 16-bit products to the bias, so that it may have a scale of its own. It
+            # must not stay in float: ONNX Runtime would then quantize it, and let it overflow.
+            least = (np.abs(bias) / _BIAS_LIMIT).astype(np.float32)
+            node.input[2] = self._bias(bias, np.maximum(scale * input_scale, least))
 
     def _weight(
         self, name: str, axis: int, floor: NDArray[np.float32] | np.float32

@@ -122,8 +122,14 @@ def _can_multiply(node: Any, wiring: Wiring, ranges: Mapping[str, Range]) -> boo
         return node.op_type == "MatMul" and node.input[1] in ranges
     if weight.data_type != onnx.TensorProto.FLOAT:
         return False
-    if len(node.input) > 2 and node.input[2] and not wiring.is_constant(node.input[2]):
-        return False
+    if len(node.input) > 2 and node.input[2]:
+        bias = wiring.constants.get(node.input[2])
+        by_rows = node.op_type == "Conv" or settings(node).get("transB", 0)
+        outputs = weight.dims[0] if by_rows else weight.dims[1]
+        if bias is None or list(bias.dims[-1:]) not in ([], [1], [outputs]):
+            return False
+        if np.prod(bias.dims[:-1]) != 1:
+            return False
     if node.op_type == "Gemm":
         given = settings(node)
         return (

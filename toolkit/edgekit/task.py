@@ -119,19 +119,25 @@ def match_classes(ours: Sequence[str] | None, models: Sequence[str]) -> list[int
     """
     if not ours or not models:
         return None
-    known = {name.casefold(): number for number, name in enumerate(models)}
-    found = [known.get(name.casefold()) for name in ours]
+    known = {_letters(name): number for number, name in enumerate(models)}
+    found = [known.get(_letters(name)) for name in ours]
     if all(number is None for number in found):
         return None
     unknown = [name for name, number in zip(ours, found, strict=True) if number is None]
     if unknown:
+        more = f" (and {len(unknown) - 1} more of the data)" if len(unknown) > 1 else ""
         message = (
-            f"data: the model has no class {unknown[0]!r} (and {len(unknown) - 1} more such); "
+            f"data: the model has no class {unknown[0]!r}{more}; "
             f"its classes are {', '.join(models[:10])}{', …' if len(models) > 10 else ''}; "
             "rename the classes of the data"
         )
         raise DataError(message)
     return [number for number in found if number is not None]
+
+
+def _letters(name: str) -> str:
+    """Letters and digits only: a folder cannot be called ``t-shirt/top``."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
 
 
 def _are_whole(labels: Array) -> bool:

@@ -76,6 +76,10 @@ def test_classes_are_matched_by_name() -> None:
     assert class_numbers(np.array([0, 1, 1]), 3, order).tolist() == [2, 0, 0]
 
 
+def test_case_and_punctuation_of_names_do_not_matter() -> None:
+    assert match_classes(("T-shirt-top", "Ankle_boot"), ("ankle boot", "t-shirt/top")) == [1, 0]
+
+
 def test_names_that_have_nothing_in_common_do_not_help() -> None:
     assert match_classes(("0", "1"), ("coat", "bag")) is None
     assert match_classes(None, ("coat", "bag")) is None

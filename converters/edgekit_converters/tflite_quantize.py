@@ -35,6 +35,7 @@ from edgekit_converters.tflite_graph import (
 from edgekit_converters.tflite_io import set_io
 from edgekit_converters.tflite_islands import join_islands
 from edgekit_converters.tflite_load import try_to_run
+from edgekit_converters.tflite_masks import masking_operators
 from edgekit_converters.tflite_recipe import Treatment, configure
 from edgekit_converters.tflite_touchup import touch_up
 
@@ -202,7 +203,7 @@ def _with_integer_activations(
 ) -> tuple[Any, tuple[LeftInFloat, ...]]:
     """Quantize, and leave in float, one after the other, what the runtime has no kernel for."""
     wanted = tables(model) - keep_float if precision == "int16x8" else frozenset()
-    refused: dict[str, str] = {}
+    refused = masking_operators(model, ranges)
     while True:
         kept = keep_float | wanted | refused.keys()
         made, _ = _run_quantizer(model, source, precision, ranges, frozenset(kept))

@@ -283,6 +283,27 @@ def test_the_bias_of_a_dead_channel_survives(
     assert given[..., 0] == pytest.approx(3, abs=0.1)
 
 
+@pytest.mark.parametrize("precision", ["int8", "int16x8"])
+@pytest.mark.parametrize("mask", [-1e9, -2.4e38])
+def test_attention_masks_do_not_take_the_range(
+    tiny_graph: Any, tmp_path: Path, run_tflite: Any, precision: Precision, mask: float
+) -> None:
+    graph = tiny_graph()
+    scores = graph.dense(graph.input("x", (1, 16)), 16)
+    hidden = graph.constant(np.where(np.arange(16) > 8, mask, 0))
+    masked = graph.add("ADD", [scores, hidden], (1, 16), name="masked", options="AddOptions")
+    weights = graph.add(
+        "SOFTMAX", [masked], (1, 16), name="weights", options="SoftmaxOptions", beta=1.0
+    )
+    path = graph.save(tmp_path / "masked.tflite", y=graph.dense(weights, 16))
+    samples = {"x": np.random.default_rng(0).normal(size=(16, 1, 16)).astype(np.float32) * 3}
+    left = quantize(path, tmp_path / "out.tflite", precision, samples=samples)
+    assert {one.identifier for one in left} == {"masked", "weights"}
+    assert "mask" in left[0].reason
+    expected = run_tflite(path, samples)["y"]
+    assert _error(run_tflite(tmp_path / "out.tflite", samples)["y"], expected) < 0.03
+
+
 def test_16_bit_scales_that_happen_to_be_powers_of_two_load(
     tiny_graph: Any, tmp_path: Path
 ) -> None:

@@ -145,8 +145,11 @@ def trace(model: LoadedModel, inputs: tuple[TensorSpec, ...], *, unroll: bool = 
         for name, spec in concrete.structured_outputs.items()
     )
     holder = tf.Module()
-    holder.variables_held = list(_variables(model))
-    holder.model_held = model.model if model.framework != "keras" else _lookup_layers(model)
+    own = _variables(model)
+    known = {id(variable) for variable in own}
+    holder.variables_held = own + [v for v in concrete.variables if id(v) not in known]
+    # A whole Keras 2 model would be saved with a function for each call of each layer: slowly.
+    holder.model_held = model.model if model.framework == "savedmodel" else _lookup_layers(model)
     return Traced(function=function, trackable=holder, inputs=every, outputs=outputs, states=pairs)
 
 

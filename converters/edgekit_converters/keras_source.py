@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgekit import keras_file, source_kind
+from edgekit._lazy import need
 from edgekit.errors import EdgekitError, MissingDependencyError, SourceError, UsageError
 from edgekit.tensors import TensorSpec
 from edgekit_converters.tensorflow_setup import tensorflow
@@ -91,11 +92,11 @@ def _load_either(
     path: str, version: str | None, known: dict[str, Any], *, trust: bool
 ) -> LoadedModel:
     first_old = (version or "3").startswith(("1.", "2."))
-    attempts = (_load_tf_keras, _load_keras) if first_old else (_load_keras, _load_tf_keras)
+    order: tuple[Framework, ...] = ("tf_keras", "keras") if first_old else ("keras", "tf_keras")
     said: list[str] = []
-    for attempt in attempts:
+    for framework in order:
         try:
-            return attempt(path, known, trust=trust)
+            model = _loaded(framework, path, known, trust=trust)
         except MissingDependencyError as error:
             if not said and first_old:
                 message = f"{path}: written by Keras {version}; {error}"
@@ -105,26 +106,16 @@ def _load_either(
             said.append(str(error))
             if "--custom-objects" in str(error) or "--trust-model" in str(error):
                 raise  # known cause, known cure: the other loader would only blur it
+        else:
+            return _wrap(path, framework, model)
     message = f"{path}: cannot be rebuilt (written by Keras {version or 'unknown'}): " + "; ".join(
         said
     )
     raise SourceError(message)
 
 
-def _load_keras(path: str, known: dict[str, Any], *, trust: bool) -> LoadedModel:
-    import keras
-
-    return _wrap(path, "keras", _loaded("keras", keras, path, known, trust=trust))
-
-
-def _load_tf_keras(path: str, known: dict[str, Any], *, trust: bool) -> LoadedModel:
-    from edgekit._lazy import need
-
-    tf_keras = need("tf_keras", extra="keras2")
-    return _wrap(path, "tf_keras", _loaded("tf-keras", tf_keras, path, known, trust=trust))
-
-
-def _loaded(who: str, library: Any, path: str, known: dict[str, Any], *, trust: bool) -> Any:
+def _loaded(framework: Framework, path: str, known: dict[str, Any], *, trust: bool) -> Any:
+    library = need(framework, extra="keras2" if framework == "tf_keras" else "convert")
     try:
         return library.models.load_model(
             path, custom_objects=known or None, compile=False, safe_mode=not trust
@@ -132,6 +123,7 @@ def _loaded(who: str, library: Any, path: str, known: dict[str, Any], *, trust: 
     except EdgekitError:
         raise
     except Exception as error:  # Keras raises whatever its layers raise
+        who = framework.replace("_", "-")
         raise SourceError(_why_not_loaded(who, library, path, error)) from error
 
 

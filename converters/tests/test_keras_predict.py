@@ -8,7 +8,7 @@ import pytest
 
 import edgekit
 from edgekit.errors import DataError, SourceError
-from edgekit.evaluate import evaluate
+from edgekit.scoring import evaluate
 from edgekit.evaluation import Evaluation
 
 pytestmark = pytest.mark.slow

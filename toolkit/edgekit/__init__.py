@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgekit.child import Limits
     from edgekit.conversion import convert
     from edgekit.evaluation import Evaluation
+    from edgekit.scoring import evaluate
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ _LATE = {
     "Limits": "edgekit.child",
     "Verification": "edgekit.artifact",
     "convert": "edgekit.conversion",
+    "evaluate": "edgekit.scoring",
 }
 """Where names live that are imported when first used. No module is called like one of them."""
 
@@ -61,6 +63,7 @@ __all__ = [
     "VerificationError",
     "__version__",
     "convert",
+    "evaluate",
 ]
 
 

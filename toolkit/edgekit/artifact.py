@@ -28,7 +28,7 @@ class Verification:
     """The samples were seeded random numbers, not real inputs."""
     max_abs_error: float | None
     relative_error: float | None
-    """Root mean square of the error over that of the reference, worst output."""
+    """RMS of the error over that of what varies in the reference, worst output."""
     cosine: float | None
     argmax_agreement: float | None
 

@@ -29,7 +29,7 @@ class OutputComparison:
     samples: int
     max_abs_error: float
     relative_error: float
-    """``RMS(output - reference) / RMS(reference)``; over a millionth where the reference is 0."""
+    """RMS of the error over the size of the reference: see `edgekit.difference.measure`."""
     cosine: float
     argmax_agreement: float | None
     """Scores: share of rows with the same largest score. Decisions: of equal rows. Else None."""

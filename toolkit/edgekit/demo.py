@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit import check_worker, conversion, data, evaluate
+from edgekit import check_worker, conversion, data, scoring
 from edgekit.artifact import Artifact, Conversion
 from edgekit.child import Limits
 from edgekit.errors import EdgekitError
@@ -80,7 +80,7 @@ def run(out: Path, progress: Progress, *, force: bool = False) -> Demo:
         message = f"demo: {first.format} {first.precision}: {first.error}"
         raise EdgekitError(message)
     files = [artifact.path for artifact in converted.artifacts]
-    evaluation = evaluate.run(
+    evaluation = scoring.run(
         EvaluateRequest(
             files=(MODEL, *files),
             data=f"{DATA}:test",

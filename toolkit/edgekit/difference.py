@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 _ZERO = 1e-12
 _FLOOR = 1e-6
+_LEAST = 0.1
 _CONSTANT = 0.01
 _STEADY = 1e-6
 _PIECE = 1 << 20
@@ -32,8 +33,10 @@ class Difference:
 def measure(expected: NDArray[Any], given: NDArray[Any]) -> Difference:
     """Compare two arrays of one shape, ``(samples, numbers)``, of any numeric dtype.
 
-    The relative error is RMS(given - expected) / RMS(expected); where the expected numbers are zero
-    throughout, over a millionth. NaN and infinity count where they do not stand in both arrays.
+    The relative error is RMS(given - expected) over the size of what is expected: the RMS of its
+    variation over the samples, but at least a tenth of its whole RMS. An output that is 20 give or
+    take 1 must be met in the 1. Of a single sample it is the whole RMS; where the expected numbers
+    are zero throughout, a millionth. NaN and infinity count where they do not stand in both arrays.
     `given` is constant when its numbers vary less over the samples than 1 % of what the expected
     ones do; it takes two samples, and expected numbers that vary, to tell.
     """
@@ -42,13 +45,14 @@ def measure(expected: NDArray[Any], given: NDArray[Any]) -> Difference:
     for start in range(0, len(expected), step):
         sums.add(expected[start : start + step], given[start : start + step])
     count = max(1, sums.finite)
-    error, size, other = (
+    error, whole, other = (
         math.sqrt(total / count) for total in (sums.error, sums.expected, sums.given)
     )
+    size = sums.expected_size(len(expected), whole)
     return Difference(
         max_abs_error=sums.max_abs_error,
         relative_error=error / (size if size > _ZERO else _FLOOR),
-        cosine=_cosine(sums.product / count, size, other),
+        cosine=_cosine(sums.product / count, whole, other),
         nan_count=sums.nan,
         inf_count=sums.inf,
         expected_nan_count=sums.expected_nan,
@@ -83,6 +87,12 @@ class _Sums:
         self.expected += float(np.square(a).sum())
         self.given += float(np.square(b).sum())
         self.product += float((a * b).sum())
+
+    def expected_size(self, samples: int, whole: float) -> float:
+        varies = self._expected.total(samples)
+        if samples < 2 or not math.isfinite(varies):
+            return whole
+        return max(math.sqrt(varies / max(1, self.finite)), _LEAST * whole)
 
     def is_constant(self, samples: int) -> bool:
         varies, given = self._expected.total(samples), self._given.total(samples)

@@ -2,8 +2,9 @@
 
 Two numbers are judged together, for each output:
 
-- `relative_error`, RMS(output - reference) / RMS(reference). All-zero outputs have 1. At 0.7 the
-  error carries half as much energy as the signal: nothing of that size is a rounding effect.
+- `relative_error`, RMS(output - reference) over the size of what varies in the reference (see
+  `edgekit.difference`). At 0.7 the error carries half as much energy as the signal: nothing of
+  that size is a rounding effect.
 - `flips`, the share of decisions that changed: the lower end of its 95 % Wilson interval, so that
   one flip of four samples does not condemn a file (it may be a rate of 5 %), while 25 of 100 do;
   flips between scores that the reference itself holds nearly equal count less (`edgekit.compare`).

@@ -12,6 +12,7 @@ from edgekit.compare import Comparison, OutputComparison, compare
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.normal(size=(50, 10)).astype(np.float32)
+SCORES -= SCORES.mean(axis=0)  # so that the RMS is that of the variation
 
 
 def one(reference: NDArray[Any], output: NDArray[Any]) -> OutputComparison:
@@ -25,11 +26,22 @@ def test_equal_outputs_have_no_error() -> None:
     assert result.argmax_agreement == 1.0
 
 
-def test_relative_error_is_rms_of_the_error_over_rms_of_the_reference() -> None:
-    # RMS(3, 4) = 3.5355; error 1 everywhere
+def test_relative_error_is_rms_of_the_error_over_rms_of_the_variation() -> None:
+    # the mean over the samples is 3.5, so the variation is 0.5 everywhere; the error is 1
     result = one(np.array([[3.0], [4.0]]), np.array([[4.0], [5.0]]))
-    assert result.relative_error == pytest.approx(1 / np.sqrt(12.5))
+    assert result.relative_error == pytest.approx(1 / 0.5)
     assert result.max_abs_error == 1.0
+
+
+def test_an_output_that_hardly_varies_is_compared_with_a_tenth_of_its_size() -> None:
+    reference = np.array([[100.0], [100.001]])
+    assert one(reference, reference + 1.0).relative_error == pytest.approx(0.1, rel=1e-3)
+
+
+def test_a_single_sample_is_compared_with_its_whole_size() -> None:
+    # RMS(3, 4) = 3.5355; error 1 everywhere
+    result = one(np.array([[3.0, 4.0]]), np.array([[4.0, 5.0]]))
+    assert result.relative_error == pytest.approx(1 / np.sqrt(12.5))
 
 
 def test_all_zero_outputs_have_a_relative_error_of_one() -> None:

@@ -83,9 +83,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     from edgekit.child import Limits
     from edgekit.cli.evaluate_table import print_table
-    from edgekit.evaluate import run
     from edgekit.evaluate_request import EvaluateRequest
     from edgekit.progress import Progress
+    from edgekit.scoring import run
 
     memory = given["memory_limit"]
     limits = {"memory_bytes": int(memory * 2**30)} if memory else {}

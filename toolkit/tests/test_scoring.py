@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from edgekit.child import Limits
 from edgekit.cli.evaluate import command
 from edgekit.errors import DataError, SourceError, UsageError
-from edgekit.evaluate import evaluate
 from edgekit.evaluate_request import EvaluateRequest
+from edgekit.scoring import evaluate
 
 Build = Callable[..., Path]
 WEIGHTS = np.array([[1.0, -1.0, 0.5], [0.5, 1.0, -1.0]], np.float32)
@@ -207,7 +207,7 @@ def test_the_parent_stays_small_whatever_the_data(tiny_tflite: Build, tmp_path: 
     big = np.zeros((3_000_000, 2), np.float32)  # 24 MB, and 24 MB of labels
     np.savez(tmp_path / "big.npz", x=big, y=np.zeros(3_000_000, np.int64))
     code = (
-        "import edgekit.evaluate as e, pathlib; "
+        "import edgekit.scoring as e, pathlib; "
         f"e.evaluate([{str(tiny_tflite())!r}], data={str(tmp_path / 'big.npz')!r}, limit=2000); "
         "status = pathlib.Path('/proc/self/status').read_text(); "
         "print(status.partition('VmHWM:')[2].split()[0])"  # ru_maxrss would be our own as well

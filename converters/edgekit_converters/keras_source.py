@@ -13,10 +13,15 @@ from typing import Any, Literal
 from edgekit import keras_file, source_kind
 from edgekit._lazy import need
 from edgekit.errors import EdgekitError, MissingDependencyError, SourceError, UsageError
+from edgekit.keras_file import KerasFacts
 from edgekit.tensors import TensorSpec
+from edgekit_converters import keras_wrappers
 from edgekit_converters.tensorflow_setup import tensorflow
 
 Framework = Literal["keras", "tf_keras", "savedmodel"]
+
+_CURES = ("--custom-objects", "--trust-model", "save it as .h5 or as a SavedModel")
+"""An error that names one of these needs no second opinion from another Keras."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,7 @@ def load(path: str, *, custom_objects: str | None = None, trust: bool = False) -
             "add --trust-model if you trust whoever made the file"
         )
         raise SourceError(message)
-    return _load_either(path, facts.keras_version, known, trust=trust)
+    return _load_either(path, facts, known, trust=trust)
 
 
 def from_object(model: Any) -> LoadedModel:
@@ -89,14 +94,15 @@ def from_object(model: Any) -> LoadedModel:
 
 
 def _load_either(
-    path: str, version: str | None, known: dict[str, Any], *, trust: bool
+    path: str, facts: KerasFacts, known: dict[str, Any], *, trust: bool
 ) -> LoadedModel:
+    version = facts.keras_version
     first_old = (version or "3").startswith(("1.", "2."))
     order: tuple[Framework, ...] = ("tf_keras", "keras") if first_old else ("keras", "tf_keras")
     said: list[str] = []
     for framework in order:
         try:
-            model = _loaded(framework, path, known, trust=trust)
+            model = _loaded(framework, path, facts, known, trust=trust)
         except MissingDependencyError as error:
             if not said and first_old:
                 message = f"{path}: written by Keras {version}; {error}"
@@ -104,7 +110,7 @@ def _load_either(
             said.append(f"tf-keras: {error}")
         except SourceError as error:
             said.append(str(error))
-            if "--custom-objects" in str(error) or "--trust-model" in str(error):
+            if any(cure in str(error) for cure in _CURES):
                 raise  # known cause, known cure: the other loader would only blur it
         else:
             return _wrap(path, framework, model)
@@ -114,15 +120,25 @@ def _load_either(
     raise SourceError(message)
 
 
-def _loaded(framework: Framework, path: str, known: dict[str, Any], *, trust: bool) -> Any:
+def _loaded(
+    framework: Framework, path: str, facts: KerasFacts, known: dict[str, Any], *, trust: bool
+) -> Any:
     library = need(framework, extra="keras2" if framework == "tf_keras" else "convert")
+    old = framework == "tf_keras"
     try:
-        return library.models.load_model(
-            path, custom_objects=known or None, compile=False, safe_mode=not trust
-        )
+        with keras_wrappers.known_wrappers(facts.custom_classes if old else ()):
+            return library.models.load_model(
+                path, custom_objects=known or None, compile=False, safe_mode=not trust
+            )
     except EdgekitError:
         raise
     except Exception as error:  # Keras raises whatever its layers raise
+        if old and keras_wrappers.trained_with_quantization(facts.custom_classes):
+            message = (
+                f"{path}: tf-keras cannot load a model of quantization-aware training from this "
+                f"file ({str(error).splitlines()[0][:120]}); {_CURES[-1]}"
+            )
+            raise SourceError(message) from error
         who = framework.replace("_", "-")
         raise SourceError(_why_not_loaded(who, library, path, error)) from error
 

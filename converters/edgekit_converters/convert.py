@@ -6,14 +6,16 @@ verify and finish what is made from it. A combination that fails does not stop t
 
 from __future__ import annotations
 
+import os
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit import source_kind
 from edgekit.artifact import Artifact, Conversion, Failure
-from edgekit.errors import ConversionError, CrashError, EdgekitError, OutputError
+from edgekit.errors import ConversionError, CrashError, EdgekitError, OutputError, SourceError
 from edgekit.progress import Progress
 from edgekit.recipe import CALIBRATED, SUFFIX, Format, Precision
 from edgekit.request import ConvertRequest
@@ -160,7 +162,7 @@ class _Job:
                 io=self.request.io,
                 keep_float=[],
             )
-        except (ConversionError, CrashError) as error:
+        except (ConversionError, CrashError, SourceError) as error:
             if not self._may_fall_back(made.format, made.precision):
                 raise
             return self._by_tensorflow(made, out, error)

@@ -129,7 +129,7 @@ class _Job:
             )
             return finisher.finish(made)
         except EdgekitError as error:
-            return Failure(format=format_, precision=precision, error=str(error))
+            return Failure(format=format_, precision=precision, error=self._told(error))
         except OSError as error:
             message = f"{error.filename or 'temporary folder'}: {error.strerror}; free some space"
             return Failure(format=format_, precision=precision, error=str(OutputError(message)))
@@ -183,7 +183,8 @@ class _Job:
             ConversionError: both refuse; the message says what each said.
         """
         name = "unrolled" if self._unrolled(made.format, made.precision) else "rolled"
-        self.progress.note(f"{made.target.name}: {first}; trying TensorFlow's quantizer")
+        why = self._told(first)
+        self.progress.note(f"{made.target.name}: {why}; trying TensorFlow's quantizer")
         try:
             self.workers.keras.call(
                 "to_quantized_tflite",
@@ -193,7 +194,13 @@ class _Job:
                 data=self.origin.calibration,
             )
         except EdgekitError as second:
-            message = f"{first} (TensorFlow's own quantizer: {second})"
+            message = f"{why} (TensorFlow's own quantizer: {self._told(second)})"
             raise ConversionError(message) from second
-        note = f"quantized by TensorFlow's converter, since: {first}"
+        note = f"quantized by TensorFlow's converter, since: {why}"
         return replace(made, path=out, notes=(*made.notes, note), repairable=False)
+
+    def _told(self, error: EdgekitError) -> str:
+        """What went wrong, without the name of a file in the workspace, which nobody knows."""
+        subject, colon, text = str(error).partition(": ")
+        inside = Path(subject).name == subject and Path(subject).suffix in SUFFIX.values()
+        return text if colon and inside and self.origin.float_file is None else str(error)

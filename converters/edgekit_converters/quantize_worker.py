@@ -11,7 +11,13 @@ from typing import Any
 from edgekit import check_worker, onnx_file, source_kind, tflite_file
 from edgekit.child_main import tell
 from edgekit.compare import Comparison, compare
-from edgekit.errors import ConversionError, EdgekitError, SourceError, UsageError
+from edgekit.errors import (
+    ConversionError,
+    EdgekitError,
+    SourceError,
+    UsageError,
+    VerificationError,
+)
 from edgekit.graph import Graph
 from edgekit.recipe import CALIBRATED
 from edgekit.tensors import TensorSpec
@@ -48,6 +54,13 @@ def quantize(
     keep_float: list[str],
 ) -> list[str]:
     """Make the quantized file `out` from the float file `source`; returns notes on what stayed."""
+    flex = describe(format=format, path=source)["flex"] if format == "tflite" else []
+    if flex:
+        message = (
+            f"holds {', '.join(flex)}, which no runtime here runs, so a quantized file could not "
+            "be calibrated or checked; keep float32, or change the layers that make them"
+        )
+        raise VerificationError(message)
     left = _engine(format, source, data if precision in CALIBRATED else None)(
         Path(out), precision, io, frozenset(keep_float)
     )

@@ -321,6 +321,8 @@ def _pixel_range(model: LoadedModel) -> str | None:
         kind = type(layer).__name__
         if kind == "Rescaling" and float(np.max(np.abs(np.asarray(layer.scale)))) <= 1 / 64:
             return "0..255"
+        if kind == "Normalization" and float(np.max(np.abs(np.asarray(layer.mean)))) > 2:
+            return "0..255"
         if kind in {"Normalization", "Rescaling"}:
             return None
     return "0..1"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import check_worker, source_kind
-from edgekit.errors import ConversionError, UsageError
+from edgekit.errors import ConversionError, SourceError, UsageError
 from edgekit.recipe import Format
 from edgekit.request import ConvertRequest
 from edgekit_converters.workers import Workers
@@ -88,7 +88,10 @@ def open_origin(request: ConvertRequest, workers: Workers, workspace: Path) -> O
             common["source"] = source
             workers.quantizer.start()
             made = workers.keras.call("prepare", source=source, **settings)
-    return Origin(**common, **made)
+    origin = Origin(**common, **made)
+    if request.verify:
+        _refuse_broken_reference(origin, workers)
+    return origin
 
 
 def float_file(
@@ -125,6 +128,18 @@ def _unroll(origin: Origin, workers: Workers, saved: Path) -> None:
     workers.keras.call(
         "unroll", source=origin.source, inputs=origin.inputs, states=origin.states, out=str(saved)
     )
+
+
+def _refuse_broken_reference(origin: Origin, workers: Workers) -> None:
+    """Nothing can be compared with NaN: whose fault it is, is said before anything is made."""
+    broken = workers.checker.call("not_finite", path=origin.reference)
+    for name, count in broken.items():
+        message = (
+            f"{origin.name}: gives NaN or infinity in output {name!r} for {count} of the samples; "
+            "check its weights, and that --calibrate holds typical inputs, prepared as in training "
+            "(--preprocess)"
+        )
+        raise SourceError(message)
 
 
 def _prepare_object(request: ConvertRequest, settings: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ import keras
 import tensorflow as tf
 
 
-@keras.saving.register_keras_serializable("zoo")
 class Scaled(keras.layers.Layer):
     def build(self, shape):
         self.factor = self.add_weight(shape=(shape[-1],), initializer="ones")
@@ -121,9 +120,7 @@ def _keras3(folder: Path, keras: Any, layers: Any) -> None:
     _save(folder, "mlp.keras", keras.Model(row, k.Dense(4, name="value")(hidden)), row=_normal(8))
 
     raw = keras.Input((8, 8, 3), name="image")
-    x = k.Normalization(mean=[100.0, 120.0, 90.0], variance=[900.0, 1600.0, 2500.0])(
-        k.Rescaling(1.0)(raw)
-    )
+    x = k.Normalization(mean=[100.0, 120.0, 90.0], variance=[900.0, 1600.0, 2500.0])(raw)
     x = k.GlobalAveragePooling2D()(k.Conv2D(16, 3, activation="relu")(x))
     _save(
         folder,
@@ -189,7 +186,7 @@ def _keras3(folder: Path, keras: Any, layers: Any) -> None:
     )
     heads = layers.TwoHeads()
     heads(np.zeros((1, 6), np.float32))
-    _save(folder, "subclassed.keras", heads, row=_normal(6))
+    _save(folder, "subclassed.keras", heads, x=_normal(6))
     _save(
         folder,
         "unsafe.keras",

@@ -61,6 +61,16 @@ def compare_files(outputs: str, reference: str) -> dict[str, Any]:
     return compare(merge_batch(_arrays(reference)), merge_batch(_arrays(outputs))).to_dict()
 
 
+def not_finite(path: str) -> dict[str, int]:
+    """How many rows of each array of an .npz, shape ``(n, …)``, hold NaN or infinity."""
+    rows = {
+        name: int((~np.isfinite(array.reshape(len(array), -1))).any(axis=1).sum())
+        for name, array in _arrays(path).items()
+        if array.dtype.kind == "f"
+    }
+    return {name: count for name, count in rows.items() if count}
+
+
 def outputs_of(path: str, samples: str, *, threads: int = 1) -> dict[str, NDArray[Any]]:
     """Load the file and run it on each sample: outputs of shape ``(n, *output shape)``.
 

@@ -187,7 +187,8 @@ def _no_array(
     if splits and len(inputs) == 1:
         what = f"has no split {split!r}" if split else "has splits"
         return f"{what} (it has: {has}); choose one: {', '.join(':' + name for name in splits)}"
-    return f"has no array for {', '.join(missing)} (it has: {has}); name it {' or '.join(wanted)}"
+    named = " or ".join(dict.fromkeys(wanted))
+    return f"has no array for {', '.join(missing)} (it has: {has}); name it {named}"
 
 
 def _names(inputs: Sequence[TensorSpec]) -> str:

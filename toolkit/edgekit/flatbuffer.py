@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 
 _LONGEST_NAME_BYTES = 1 << 20
-_MOST_READS = 1 << 25
+_MOST_READS = 1 << 22
+_NUMBERS_A_READ = 4
 _UINT16 = struct.Struct("<H")
 _INT32 = struct.Struct("<i")
 _UINT32 = struct.Struct("<I")
@@ -161,7 +162,7 @@ class Table:
         at, count = self._vector(index, item_bytes)
         if not count:
             return ()
-        self._buffer.spend(count)
+        self._buffer.spend(count // _NUMBERS_A_READ)
         return struct.unpack_from(f"<{count}{letter}", self._buffer.data, at)
 
     def content(self, index: int) -> memoryview:

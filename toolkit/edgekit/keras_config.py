@@ -265,7 +265,7 @@ def _outputs(
 
 def _output_shape(layer: dict[str, Any]) -> tuple[int | None, ...] | None:
     """What comes out of the kinds of layer that most models end with."""
-    name, config = layer.get("class_name"), _mapping(layer.get("config"))
+    name, config = str(layer.get("class_name")), _mapping(layer.get("config"))
     taken = _shape(_mapping(layer.get("build_config")).get("input_shape"))
     if name == "InputLayer":
         spec = _input_layer(layer)

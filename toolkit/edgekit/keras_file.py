@@ -18,7 +18,7 @@ from edgekit.mapped_file import unreadable
 from edgekit.source_kind import sniff
 from edgekit.tensors import TensorSpec
 
-_CONFIG_LIMIT_BYTES = 64 << 20
+_CONFIG_LIMIT_BYTES = 32 << 20
 _HDF5_LIMITS = Limits(time_s=60.0)
 
 

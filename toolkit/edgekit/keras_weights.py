@@ -12,7 +12,7 @@ from edgekit.errors import SourceError
 
 _STATE = ("optimizer", "optimizer_weights", "metrics", "compile_metrics", "loss_tracker")
 """Top-level groups that belong to training, not to the model."""
-_LONGEST_CONFIG = 64 << 20
+_LONGEST_CONFIG = 32 << 20
 
 
 class _Window(io.RawIOBase):

@@ -19,7 +19,7 @@ from edgekit.onnx_messages import (
     read_value_info,
     read_weight,
 )
-from edgekit.protobuf import BYTES, VARINT, WireError, fields, signed, text
+from edgekit.protobuf import BYTES, VARINT, Allowance, WireError, fields, signed, text
 from edgekit.tensors import TensorSpec
 
 _STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
@@ -81,6 +81,7 @@ class _Reader:
         self._opsets: dict[str, int] = {}
         self._functions: dict[tuple[str, str], int] = {}
         self._subgraphs = 0
+        self._allowance = Allowance()
         self._inputs: list[tuple[str, Tensor]] = []
         self._outputs: list[tuple[str, Tensor]] = []
 
@@ -90,6 +91,7 @@ class _Reader:
         metadata: dict[str, bytes] = {}
         functions: list[memoryview] = []
         for number, wire_type, value, content in fields(self._data):
+            self._allowance.spend()
             if wire_type == VARINT:
                 numbers[number] = value
             elif wire_type != BYTES:
@@ -156,6 +158,7 @@ class _Reader:
         inputs: list[tuple[str, Tensor]] = []
         outputs: list[tuple[str, Tensor]] = []
         for number, wire_type, _, content in fields(data):
+            self._allowance.spend()
             if wire_type != BYTES:
                 continue
             if number == 1:
@@ -198,6 +201,7 @@ class _Reader:
         name, domain = "", ""
         constant: Tensor | None = None
         for number, wire_type, _, content in fields(data):
+            self._allowance.spend()
             if wire_type != BYTES:
                 continue
             if number == 1:

@@ -87,9 +87,9 @@ def read_attribute(data: memoryview) -> FoundAttribute:
             found.tensor = content
         elif number in {6, 11} and wire_type == BYTES:
             found.graphs.append(content)
-        elif number == 8 and wire_type == VARINT:
+        elif number == 8 and wire_type == VARINT and len(integers) <= _LONGEST_ATTRIBUTE:
             integers.append(signed(value))
-        elif number == 8 and wire_type == BYTES:
+        elif number == 8 and wire_type == BYTES and len(content) <= 10 * _LONGEST_ATTRIBUTE:
             integers += packed_integers(content, limit=len(content))
     if integers and len(integers) <= _LONGEST_ATTRIBUTE:
         found.value = tuple(integers)
@@ -164,6 +164,9 @@ def read_weight(data: memoryview) -> tuple[Tensor, dict[str, str]]:
         elif place == 13:
             entry, stored = read_pair(content)
             external[entry] = text(stored)
+        elif place in {4, 5, 6, 7, 10, 11} and len(typed) > _MOST_NUMBERS // 16:
+            message = f"a weight in more than {len(typed)} pieces"
+            raise WireError(message)
         elif place in {4, 5, 6, 7, 10, 11}:
             typed.append((place, wire_type, value, content))
     dtype = _DTYPES.get(number, f"type{number}")

@@ -31,7 +31,8 @@ def infer(graph: Graph) -> dict[str, Sizes | None]:
         if operator.domain not in {"", "com.microsoft"}:
             continue
         try:
-            _follow(known, operator)
+            with np.errstate(all="ignore"):  # sizes of a graph that makes no sense may overflow
+                _follow(known, operator)
         except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError):
             continue  # a graph that makes no sense here: its shapes stay unknown
     return {key: known.sizes.get(key) for key in graph.tensors}

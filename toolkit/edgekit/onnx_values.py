@@ -99,9 +99,10 @@ def _gather_value(known: Shapes, operator: Operator) -> NDArray[np.int64] | None
 
 def _concat_value(known: Shapes, operator: Operator) -> NDArray[np.int64] | None:
     parts = [known.value(operator, at) for at in range(len(operator.inputs))]
-    if any(part is None for part in parts):
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts) or sum(part.size for part in found) > LARGEST_VALUE:
         return None
-    return np.concatenate([p for p in parts if p is not None], axis=integer(operator, "axis", 0))
+    return np.concatenate(found, axis=integer(operator, "axis", 0))
 
 
 def _unsqueeze_value(known: Shapes, operator: Operator) -> NDArray[np.int64] | None:

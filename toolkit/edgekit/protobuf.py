@@ -18,6 +18,25 @@ class WireError(ValueError):
     """The bytes are not a message of this format; says what, and where in the message."""
 
 
+class Allowance:
+    """How many parts of a file may be kept: a hostile file could hold millions of empty ones."""
+
+    def __init__(self, parts: int = 1 << 20) -> None:
+        """Honest models have fewer than a tenth of the default."""
+        self._left = parts
+
+    def spend(self) -> None:
+        """Count one part as kept.
+
+        Raises:
+            WireError: there are too many.
+        """
+        self._left -= 1
+        if self._left < 0:
+            message = "it has more parts than any model"
+            raise WireError(message)
+
+
 def _wrong(at: int, what: str) -> WireError:
     return WireError(f"{what} at byte {at}")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from edgekit import protobuf
 from edgekit.errors import SourceError
 from edgekit.mapped_file import map_file
-from edgekit.protobuf import BYTES, VARINT, fields, signed, text
+from edgekit.protobuf import BYTES, VARINT, Allowance, fields, signed, text
 from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -97,8 +97,10 @@ class _Found:
 
 def _messages(data: memoryview, number: int) -> Iterator[memoryview]:
     """The sub-messages (or strings) in field `number`."""
+    allowance = Allowance()
     for found, wire_type, _, content in fields(data):
         if found == number and wire_type == BYTES:
+            allowance.spend()
             yield content
 
 
@@ -165,14 +167,18 @@ def _entry(data: memoryview) -> tuple[str, memoryview]:
 
 def _count_operators(graph: memoryview, operators: Counter[str]) -> None:
     """Operations of the graph and of all functions in its library."""
+    allowance = Allowance()
     for number, wire_type, _, content in fields(graph):
         if wire_type != BYTES:
             continue
+        allowance.spend()
         if number == 1:
             operators[_first_text(content, 2) or ""] += 1
         elif number == 2:
             for function in _messages(content, 1):
-                operators.update(_first_text(node, 2) or "" for node in _messages(function, 3))
+                for node in _messages(function, 3):
+                    allowance.spend()
+                    operators[_first_text(node, 2) or ""] += 1
 
 
 def _specs(signature: memoryview, number: int) -> tuple[TensorSpec, ...]:

@@ -185,9 +185,13 @@ class _Reader:
 
     def _metadata(self) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
+        total = 0
         for table in self._model.tables(6):
             content = self._bytes(table.uint32(1))
-            self._buffer.spend(len(content))
+            total += len(content)
+            if total > self._buffer.size:
+                message = "its metadata is larger than itself"
+                raise FlatBufferError(message)
             found[table.text(0)] = bytes(content)
         return found
 

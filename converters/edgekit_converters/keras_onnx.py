@@ -27,7 +27,8 @@ def to_onnx(concrete: Any, out: Path) -> None:
     need("tf2onnx", extra="convert")
     from tf2onnx import convert, tf_loader
 
-    inputs = {t.name: _argument(t) for t in concrete.inputs if t.dtype.name != "resource"}
+    captured = len(concrete.captured_inputs)  # variables and constants; they are frozen
+    inputs = {t.name: _argument(t) for t in concrete.inputs[: len(concrete.inputs) - captured]}
     outputs = {t.name: n for n, t in concrete.structured_outputs.items()}
     ordered = [t.name for t in concrete.outputs]
     try:

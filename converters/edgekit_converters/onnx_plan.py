@@ -42,6 +42,8 @@ MOVERS = frozenset(
 """Operators that pass values on, so that their outputs have the scale of their input."""
 CLAMPS = frozenset({"Clip", "Relu"})
 """Operators that the limits of an integer already do."""
+_LARGEST_KERNEL_RANK = 4
+"""3-D convolutions have an integer kernel, which takes six times as long as the float one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +139,11 @@ def _can_multiply(node: Any, wiring: Wiring, ranges: Mapping[str, Range]) -> boo
             and given.get("beta", 1.0) == 1.0
             and not given.get("transA", 0)
         )
-    return node.op_type == "Conv" or len(weight.dims) == 2
+    return (
+        len(weight.dims) <= _LARGEST_KERNEL_RANK
+        if node.op_type == "Conv"
+        else len(weight.dims) == 2
+    )
 
 
 def _ends_convolution(node: Any, wiring: Wiring, possible: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from edgekit.recipe import IO
 from edgekit_converters.onnx_calibrate import Range, observe
 from edgekit_converters.onnx_candidates import LeftInFloat, float_weight_bytes, weights_of
 from edgekit_converters.onnx_files import write_smaller
+from edgekit_converters.onnx_guard import guard_inner_graphs
 from edgekit_converters.onnx_integer_io import integer_inputs_and_outputs
 from edgekit_converters.onnx_pairs import insert_pairs
 from edgekit_converters.onnx_plan import PRODUCTS, Plan, plan
@@ -72,6 +73,7 @@ class Calibration:
         store_as_int8(model, keep=untouched)
         if io != "float32":
             integer_inputs_and_outputs(model, io, self.ranges)
+        guard_inner_graphs(model)
         write_smaller(model, out, self.float_bytes, precision)
         return left
 

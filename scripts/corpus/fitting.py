@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scripts.corpus.registry import Array, Built, first
 
-_RIDGE = 1e-2
+_RIDGE = 1e-1
 _LOGIT = 4.0
 _BATCH = 64
 

@@ -19,6 +19,14 @@ def _image_model(keras: Any, body: Any) -> Built:
     return classifier(keras, network, {"image": samples}, labels)
 
 
+def _side_by_side(keras: Any, x: Any, names: tuple[str, ...]) -> Any:
+    """A branch for each activation: one after the other they would squash all that varies."""
+    k = keras.layers
+    x = k.Conv2D(16, 3, strides=2, padding="same", activation="relu")(x)
+    branches = [k.Conv2D(8, 3, padding="same", activation=name)(x) for name in names]
+    return k.BatchNormalization()(k.Concatenate()(branches))
+
+
 @model("activations_leaky", framework=BOTH)
 def activations_leaky(keras: Any) -> Built:
     """PReLU, LeakyReLU, ELU, SELU and ReLU6 on images."""
@@ -42,27 +50,15 @@ def activations_leaky(keras: Any) -> Built:
 @model("activations_smooth")
 def activations_smooth(keras: Any) -> Built:
     """swish, mish, hard_swish, hard_sigmoid, softplus and softsign on images."""
-    k = keras.layers
-
-    def body(x: Any) -> Any:
-        for name in ("swish", "mish", "hard_swish", "hard_sigmoid", "softplus", "softsign"):
-            x = k.Conv2D(16, 3, padding="same", activation=name)(x)
-        return x
-
-    return _image_model(keras, body)
+    names = ("swish", "mish", "hard_swish", "hard_sigmoid", "softplus", "softsign")
+    return _image_model(keras, lambda x: _side_by_side(keras, x, names))
 
 
 @model("activations_smooth", framework="keras2")
 def activations_smooth_keras2(keras: Any) -> Built:
-    """swish, mish, hard_sigmoid, softplus, softsign, tanh GELU and exponential on images."""
-    k = keras.layers
-
-    def body(x: Any) -> Any:
-        for name in ("swish", "mish", "hard_sigmoid", "softplus", "softsign", "gelu"):
-            x = k.Conv2D(16, 3, padding="same", activation=name)(x)
-        return x
-
-    return _image_model(keras, body)
+    """swish, mish, hard_sigmoid, softplus, softsign, GELU and exponential on images."""
+    names = ("swish", "mish", "hard_sigmoid", "softplus", "softsign", "gelu", "exponential")
+    return _image_model(keras, lambda x: _side_by_side(keras, x, names))
 
 
 @model("batch_norm_behind_relu", framework=BOTH)

@@ -37,6 +37,8 @@ def convert(
     Raises:
         EdgekitError: the model or the data cannot be used, or a target cannot be written.
     """
+    if isinstance(request.source, str | os.PathLike):
+        source_kind.sniff(request.source)  # what is no model is refused before anything starts
     targets = request.outputs()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-"))

@@ -30,7 +30,9 @@ WEIGHT_INPUT = {
 """Operators whose weights can be stored as integers, and which of their inputs those are."""
 
 _USES_TO_PAY = 64
-"""Multiplications per input value from which int8 arithmetic makes up for quantizing it."""
+_USES_TO_PAY_WINDOW = 32
+"""Multiplications per input value from which int8 arithmetic makes up for quantizing it; fewer
+for convolutions over more than one pixel."""
 _USES_TO_PAY_ONE_ROW = 16
 """The same for a matrix times one vector, where reading the weights is what takes the time."""
 _LIGHT_ELEMENTS = 2048
@@ -73,8 +75,10 @@ def treatments(model: Any, precision: Precision) -> dict[str, Treatment]:
 
 
 def _eight_bits(subgraph: Any, operator: Any, name: str, weights: NDArray[np.float32]) -> Treatment:
-    if name == "CONV_2D" and _uses(subgraph, operator, weights) >= _USES_TO_PAY:
-        return Treatment.DYNAMIC
+    if name == "CONV_2D":
+        enough = _USES_TO_PAY if weights.shape[1:3] == (1, 1) else _USES_TO_PAY_WINDOW
+        if _uses(subgraph, operator, weights) >= enough:
+            return Treatment.DYNAMIC
     if name == "FULLY_CONNECTED":
         rows = _size(subgraph.tensors[operator.inputs[0]]) // weights.shape[-1]
         enough = _USES_TO_PAY_ONE_ROW if rows <= 1 else _USES_TO_PAY

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,9 +20,9 @@ def publish(made: Path, target: Path, *, force: bool) -> None:
     Raises:
         OutputError: the target exists, no permission, or no space; nothing is left behind.
     """
-    waiting = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    waiting = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_native_id()}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         if made.is_dir():
             shutil.copytree(made, waiting)
             _replace_folder(waiting, target, force=force)
@@ -39,6 +41,13 @@ def publish(made: Path, target: Path, *, force: bool) -> None:
         raise OutputError(message) from error
     finally:
         _remove(waiting)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
 def _link(waiting: Path, target: Path) -> None:

@@ -1,8 +1,11 @@
 """Tiny models built once, and child processes that last for all tests: TensorFlow loads twice."""
 
 import json
+import os
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +122,76 @@ def manifest_of() -> Callable[[Path], dict[str, Any]]:
             return session.manifest
 
     return read
+
+
+# ---- the command line, and what it leaves behind ----------------------------------------------
+
+
+class CommandLine:
+    """Runs ``edgekit`` in processes of its own, and sees what they leave behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        """Where the commands run."""
+        self.temporary = folder.parent / "temporary"
+        self._mark = uuid.uuid4().hex
+        for made in (folder, self.temporary):
+            made.mkdir()
+
+    def __call__(self, *arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
+        """Run to the end; exit code, stdout and stderr are in the result."""
+        started = self.start(*arguments, **options)
+        out, err = started.communicate(timeout=280)
+        return subprocess.CompletedProcess(started.args, started.returncode, out, err)
+
+    def start(
+        self, *arguments: object, environment: dict[str, str] | None = None, **options: Any
+    ) -> "subprocess.Popen[str]":
+        """Start, and return at once."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "edgekit", *map(str, arguments)],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "TMPDIR": str(self.temporary),
+                "EDGEKIT_TEST": self._mark,
+                **(environment or {}),
+            },
+            **options,
+        )
+
+    def children(self, module: str = "") -> list[int]:
+        """Process ids of what was started and still runs; those that serve `module`."""
+        found = []
+        for process in Path("/proc").iterdir():
+            try:
+                ours = process.name.isdigit() and self._mark in (process / "environ").read_text()
+                told = (process / "cmdline").read_text() if ours else ""
+            except OSError:
+                continue
+            if told and module in told:
+                found.append(int(process.name))
+        return found
+
+    def left(self) -> list[str]:
+        """Temporary files and processes that outlived the commands; given a second to go."""
+        end = time.monotonic() + 2
+        while self.children() and time.monotonic() < end:
+            time.sleep(0.05)
+        return [str(path) for path in self.temporary.iterdir()] + [
+            f"process {process}" for process in self.children()
+        ]
+
+
+@pytest.fixture
+def edgekit(tmp_path: Path) -> Iterator[CommandLine]:
+    """The command line; at the end nothing may be left in memory or among temporary files."""
+    line = CommandLine(tmp_path / "work")
+    yield line
+    assert line.left() == []
 
 
 # ---- two dense layers without TensorFlow ------------------------------------------------------

@@ -6,6 +6,7 @@ and normalisations have seen data, so that outputs are not degenerate.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,7 @@ def main(folder: Path) -> None:
     (folder / "other.py").write_text("class Unrelated:\n    pass\n")
     (folder / "syntax.py").write_text("class Scaled(:\n")
     sys.path.insert(0, str(folder))
-    import layers
-
+    layers = importlib.import_module("layers")
     keras.utils.set_random_seed(0)
     _keras3(folder, keras, layers)
     import tf_keras

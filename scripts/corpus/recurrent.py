@@ -100,6 +100,12 @@ def gru_unrolled(keras: Any) -> Built:
     return _series_model(keras, keras.layers.GRU(12, unroll=True))
 
 
+@model("lstm_fixed_length", arguments=("--input-shape", "signal=1,24,6"))
+def lstm_fixed_length(keras: Any) -> Built:
+    """LSTM on a series of free length, fixed by --input-shape."""
+    return lstm_free_length(keras)
+
+
 @model("lstm_backwards")
 def lstm_backwards(keras: Any) -> Built:
     """LSTM that reads backwards and hands its state to a second one."""

@@ -83,6 +83,14 @@ def from_object(model: Any) -> LoadedModel:
     ancestors = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     name = str(getattr(model, "name", "model"))
     if "keras" in ancestors:
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            message = (
+                f"{name}: runs on Keras' {keras.backend.backend()} backend here; "
+                "save it with model.save('model.keras') and convert the file"
+            )
+            raise UsageError(message)
         return _wrap(name, "keras", model)
     if "tf_keras" in ancestors:
         return _wrap(name, "tf_keras", model)

@@ -8,6 +8,7 @@ the same file works in every runtime and can be verified as a pure function.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -156,6 +157,9 @@ def trace(model: LoadedModel, inputs: tuple[TensorSpec, ...], *, unroll: bool = 
 def save(traced: Traced, folder: Path) -> None:
     """Write `traced` as a SavedModel whose ``serving_default`` has the names of its inputs.
 
+    The marks by which the TFLite converter fuses recurrent layers of Keras 2 are taken off: the
+    fused operator computes float32 with a relative error of a hundredth, the loop is exact.
+
     Raises:
         ConversionError: the model holds something that TensorFlow cannot save.
     """
@@ -164,32 +168,44 @@ def save(traced: Traced, folder: Path) -> None:
     concrete = traced.function.get_concrete_function(**signature)
     try:
         tf.saved_model.save(traced.trackable, str(folder), signatures=concrete)
-        _unfuse(folder)
+        _unmark(folder, "api_implements")
     except (ValueError, AssertionError, TypeError) as error:
         first = " ".join(str(error).split())[:240]
         message = f"the model cannot be saved as a SavedModel: {first}; report the model"
         raise ConversionError(message) from error
 
 
-def _unfuse(folder: Path) -> None:
-    """Take away the marks by which the TFLite converter fuses Keras 2 recurrent layers.
+def inlinable(folder: Path) -> Path | None:
+    """A copy of the SavedModel `folder` whose functions can all be inlined; None if it is one.
 
-    The fused operator computes float32 with a relative error of a hundredth; the loop is exact.
+    ``_XlaMustCompile`` (grouped convolutions) keeps a function from being inlined, and the ONNX
+    exporter then meets a call it does not know. The TFLite converter wants the mark.
     """
+    copy = folder.with_name(f"{folder.name}.inlinable")
+    if not copy.exists():
+        shutil.copytree(folder, copy)
+        if not _unmark(copy, "_XlaMustCompile"):
+            shutil.rmtree(copy)
+            return None
+    return copy
+
+
+def _unmark(folder: Path, mark: str) -> bool:
+    """Take an attribute off all functions and operators that a SavedModel holds, if any has it."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     file = folder / "saved_model.pb"
-    document = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    marked = [
-        function
-        for meta in document.meta_graphs
-        for function in meta.graph_def.library.function
-        if "api_implements" in function.attr
-    ]
-    for function in marked:
-        del function.attr["api_implements"]
-    if marked:
-        file.write_bytes(document.SerializeToString(deterministic=True))
+    content = file.read_bytes()
+    if mark.encode() not in content:
+        return False
+    document = saved_model_pb2.SavedModel.FromString(content)
+    for meta in document.meta_graphs:
+        for function in meta.graph_def.library.function:
+            for owner in (function, *function.node_def):
+                if mark in owner.attr:
+                    del owner.attr[mark]
+    file.write_bytes(document.SerializeToString(deterministic=True))
+    return True
 
 
 def recurrent_layers(model: LoadedModel) -> list[Any]:

@@ -230,9 +230,9 @@ def _model(source: dict[str, Any]) -> LoadedModel:
 
 
 def _concrete(saved: str) -> Any:
-    traced = _traced.get(saved)
-    if traced is None:  # a child started anew
-        module = tensorflow().saved_model.load(saved)
+    traced, copy = _traced.get(saved), keras_trace.inlinable(Path(saved))
+    if traced is None or copy is not None:  # a child started anew, or a better form
+        module = tensorflow().saved_model.load(str(copy or saved))
         function = module.signatures["serving_default"]
         function.kept = module
         return function

@@ -31,6 +31,7 @@ from edgekit_converters import (
     tflite_quantize,
 )
 
+_NAMED = 2
 _INTEGERS_TAKE = {"float16": 0.5, "int4": 0.875}
 """Share of a float32 weight that a precision saves; three quarters unless named."""
 
@@ -64,7 +65,7 @@ def quantize(
     left = _engine(format, source, data if precision in CALIBRATED else None)(
         Path(out), precision, io, frozenset(keep_float)
     )
-    return [f"{one.identifier} ({one.operator}) left in float: {one.reason}" for one in left]
+    return _summary(left)
 
 
 def repaired(
@@ -195,6 +196,18 @@ def prepare(
         "warnings": list(made.warnings),
         "preprocess": {name: steps.to_dict() for name, steps in made.preprocess.items()},
     }
+
+
+def _summary(left: tuple[Any, ...]) -> list[str]:
+    """A line for each kind of operator and reason; the operators by name while they are few."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in left:
+        groups.setdefault((one.operator, one.reason), []).append(one.identifier)
+    return [
+        f"{operator} left in float: {reason}: "
+        + (", ".join(names) if len(names) <= _NAMED else f"{len(names)} of them")
+        for (operator, reason), names in groups.items()
+    ]
 
 
 # ---- one engine a format --------------------------------------------------------------------

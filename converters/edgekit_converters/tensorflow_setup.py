@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from edgekit._lazy import need
@@ -19,8 +20,9 @@ def tensorflow(*, threads: int | None = None) -> Any:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
+    if "keras" not in sys.modules:  # whatever the user trains with: exporting needs TensorFlow
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        os.environ["TF_USE_LEGACY_KERAS"] = "0"
     tf = need("tensorflow", extra="convert")
     if threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

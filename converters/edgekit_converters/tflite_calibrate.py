@@ -19,6 +19,7 @@ from edgekit._lazy import need
 from edgekit.errors import ConversionError, DataError
 from edgekit_converters.tflite_graph import (
     constant,
+    is_custom,
     read_model,
     schema,
     text,
@@ -71,7 +72,13 @@ def refuse_unquantizable(model: Any, source: Path) -> None:
     Raises:
         ConversionError: the graph loops, keeps variables, or has a fused recurrent layer.
     """
-    for _, _, name in walk(model):
+    for _, operator, name in walk(model):
+        if is_custom(model, operator):
+            message = (
+                f"{source.name}: {name} is not an operator of TFLite, and cannot be calibrated; "
+                "convert without custom operators, or use dynamic or float16"
+            )
+            raise ConversionError(message)
         if name in UNROLLABLE:
             message = (
                 f"{source.name}: {name} ({UNROLLABLE[name]}) cannot have integer activations; "
@@ -126,7 +133,15 @@ def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
     for number in range(count):
         sample = {index: values[number] for index, values in inputs.items()}
         _set_inputs(interpreter, sample, shapes, source)
-        interpreter.invoke()
+        try:
+            interpreter.invoke()
+        except RuntimeError as error:
+            said = " ".join(str(error).split())[:200].rstrip(".")
+            message = (
+                f"calibration data: {source.name} does not run on sample {number} ({said}); "
+                "check the values of its inputs"
+            )
+            raise DataError(message) from error
         for index, name in wanted.items():
             values = _values(interpreter, index, name, source)
             finite = values if np.isfinite(values).all() else _finite(values, name, number, source)

@@ -59,8 +59,8 @@ def read_model(path: Path) -> Any:
 def write_model(model: Any) -> bytes:
     """The file's bytes; weights lie inside the tables, on multiples of 16 bytes.
 
-    (The quantizer's own writer appends large weights behind the tables, a form that older
-    runtimes read as empty weights.)
+    (The quantizer's own writer puts large weights behind the tables, at absolute offsets, which a
+    manifest in front of them would move.)
 
     Raises:
         ConversionError: more than 2 GB.
@@ -172,9 +172,16 @@ def operator_name(model: Any, operator: Any) -> str:
     """The schema's name of an operator, such as ``CONV_2D``; a custom one's own name."""
     code = model.operatorCodes[operator.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    if number == schema().BuiltinOperator.CUSTOM:
+    if is_custom(model, operator):
         return text(code.customCode)
     return _names().get(number, f"operator {number}")
+
+
+def is_custom(model: Any, operator: Any) -> bool:
+    """Whether an operator is not one of TFLite's own; Flex operators are not."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return bool(number == schema().BuiltinOperator.CUSTOM)
 
 
 def _names() -> dict[int, str]:

@@ -21,11 +21,11 @@ from edgekit.errors import ConversionError, OutputError, SourceError, UsageError
 from edgekit.recipe import CALIBRATED, IO, Precision
 from edgekit_converters.tflite_bias import widened_weights
 from edgekit_converters.tflite_calibrate import Calibration, calibrate, refuse_unquantizable
-from edgekit_converters.tflite_embedding import shrink_tables, tables
 from edgekit_converters.tflite_float16 import halve
 from edgekit_converters.tflite_graph import (
     constant,
     identifier,
+    is_custom,
     read_model,
     schema,
     text,
@@ -37,6 +37,7 @@ from edgekit_converters.tflite_islands import join_islands
 from edgekit_converters.tflite_load import try_to_run
 from edgekit_converters.tflite_masks import masking_operators
 from edgekit_converters.tflite_recipe import Treatment, configure
+from edgekit_converters.tflite_storage import storable, store
 from edgekit_converters.tflite_touchup import touch_up
 
 __all__ = ["Calibration", "Candidate", "LeftInFloat", "calibrate", "operators", "quantize"]
@@ -134,15 +135,17 @@ def quantize(
         halve(model, keep_float)
         made = model
     else:
-        wanted = tables(model) - keep_float
+        wanted = storable(model, but=keep_float)
         made, decided = _run_quantizer(model, source, precision, None, keep_float)
-        shrink_tables(made, wanted)
+        store(made, wanted)
         if not wanted and all(chosen is Treatment.FLOAT for chosen in decided.values()):
             raise ConversionError(_nothing(source, precision))
     _restore_output_names(made, names)
     set_io(made, io)
     content = write_model(made)
-    _check_result(content, source, precision)
+    _check_size(len(content), source, precision)
+    if not any(is_custom(made, operator) for _, operator, _ in walk(made)):
+        _check_run(content, source, precision)
     try:
         out.write_bytes(content)
     except OSError as error:
@@ -177,14 +180,17 @@ def _refuse_quantized(model: Any, source: Path) -> None:
                 raise SourceError(message)
 
 
-def _check_result(content: bytes, source: Path, precision: Precision) -> None:
+def _check_size(size: int, source: Path, precision: Precision) -> None:
     before = source.stat().st_size
-    if precision not in CALIBRATED and len(content) >= before:
+    if precision not in CALIBRATED and size >= before:
         message = (
-            f"{source.name}: {precision} would not make it smaller ({before} bytes before, "
-            f"{len(content)} after); keep the float32 file"
+            f"{source.name}: {precision} would not make it smaller ({before} bytes before, {size} "
+            "after); keep the float32 file"
         )
         raise ConversionError(message)
+
+
+def _check_run(content: bytes, source: Path, precision: Precision) -> None:
     failure = try_to_run(content)
     if failure:
         message = (
@@ -202,12 +208,13 @@ def _with_integer_activations(
     keep_float: frozenset[str],
 ) -> tuple[Any, tuple[LeftInFloat, ...]]:
     """Quantize, and leave in float, one after the other, what the runtime has no kernel for."""
-    wanted = tables(model) - keep_float if precision == "int16x8" else frozenset()
+    known = {"GATHER"} if precision == "int8" else set()  # to the quantizer; in 16 bits, wastefully
+    wanted = storable(model, but=keep_float | known)
     refused = masking_operators(model, ranges)
     while True:
         kept = keep_float | wanted | refused.keys()
         made, _ = _run_quantizer(model, source, precision, ranges, frozenset(kept))
-        shrink_tables(made, wanted)
+        store(made, wanted)
         join_islands(made, ranges, keep_float | refused.keys(), bits=_bits(precision))
         failure = try_to_run(write_model(made))
         if failure is None:

@@ -1,4 +1,4 @@
-"""Store the tables of embedding layers as int8; a lookup then reads a quarter of the bytes."""
+"""Store as int8 what ai-edge-quantizer 0.10 leaves in float32: embeddings, 3-D convolutions."""
 
 from __future__ import annotations
 
@@ -19,52 +19,53 @@ from edgekit_converters.tflite_graph import (
 from edgekit_converters.tflite_recipe import SPREAD_LIMIT, spread_error
 
 _LEAST_ELEMENTS = 1024
-_LOOKUPS = ("GATHER", "EMBEDDING_LOOKUP")
+_PLACES = {"GATHER": (0, 0), "EMBEDDING_LOOKUP": (1, 0), "CONV_3D": (1, 4)}
+"""Which input of an operator is stored, and along which axis it may have a scale each."""
 
 
-def tables(model: Any) -> frozenset[str]:
-    """Identifiers of the lookups whose float table is worth storing as int8."""
-    return frozenset(
-        identifier(subgraph, operator)
+def storable(model: Any, *, but: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Identifiers of operators that `store` knows, with weights large enough; not those in `but`.
+
+    `but` may hold names of operators as well, such as ``GATHER``.
+    """
+    found = (
+        (identifier(subgraph, operator), operator_name(model, operator))
         for subgraph in model.subgraphs
         for operator in subgraph.operators or []
-        if _table(model, subgraph, operator) is not None
+        if _weights(model, subgraph, operator) is not None
     )
+    return frozenset(one for one, name in found if not {one, name} & but)
 
 
-def shrink_tables(model: Any, wanted: frozenset[str]) -> None:
-    """Store the tables of the lookups `wanted` as int8, in place.
+def store(model: Any, wanted: frozenset[str]) -> None:
+    """Store the weights of the operators `wanted` as int8, in place.
 
-    With one scale where that is precise enough: the rows are looked up as integers and expanded
-    afterwards. With one scale a row where it is not, and the table is expanded on loading.
+    Tables for which one scale is precise enough are looked up as integers, and the rows found are
+    expanded. All else has one scale a row or channel, and is expanded on loading.
     """
     for subgraph in model.subgraphs:
-        done: dict[int, int] = {}
+        done: dict[tuple[int, str], int] = {}
         changed = []
         for operator in list(subgraph.operators or []):
-            values = _table(model, subgraph, operator)
+            name = operator_name(model, operator)
+            values = _weights(model, subgraph, operator)
             if values is None or identifier(subgraph, operator) not in wanted:
                 changed.append(operator)
-            elif (
-                operator_name(model, operator) == "GATHER" and spread_error(values) <= SPREAD_LIMIT
-            ):
+            elif name == "GATHER" and spread_error(values) <= SPREAD_LIMIT:
                 changed += _look_up_integers(model, subgraph, operator, values, done)
             else:
-                changed += _expand_rows(model, subgraph, operator, values, done)
+                changed += _expand(model, subgraph, operator, values, done)
         subgraph.operators = changed
 
 
-def _table(model: Any, subgraph: Any, operator: Any) -> NDArray[np.float32] | None:
+def _weights(model: Any, subgraph: Any, operator: Any) -> NDArray[np.float32] | None:
     name = operator_name(model, operator)
-    if name not in _LOOKUPS:
+    if name not in _PLACES:
         return None
-    values = constant(model, subgraph.tensors[operator.inputs[_table_place(name)]])
-    fits = values is not None and values.ndim == 2 and values.size >= _LEAST_ELEMENTS
-    return values if fits and values is not None and np.isfinite(values).all() else None
-
-
-def _table_place(name: str) -> int:
-    return 1 if name == "EMBEDDING_LOOKUP" else 0
+    values = constant(model, subgraph.tensors[operator.inputs[_PLACES[name][0]]])
+    if values is None or values.size < _LEAST_ELEMENTS or not np.isfinite(values).all():
+        return None
+    return values if name == "CONV_3D" or values.ndim == 2 else None
 
 
 def _look_up_integers(
@@ -72,43 +73,53 @@ def _look_up_integers(
     subgraph: Any,
     operator: Any,
     values: NDArray[np.float32],
-    done: dict[int, int],
+    done: dict[tuple[int, str], int],
 ) -> list[Any]:
-    float_table, float_rows = int(operator.inputs[0]), int(operator.outputs[0])
-    scale = np.abs(values).max(keepdims=True) / np.float32(127)
-    if float_table not in done:
-        done[float_table] = _store(model, subgraph, float_table, values, scale, axis=0)
-    table = done[float_table]
+    key = (int(operator.inputs[0]), "whole")
+    result = int(operator.outputs[0])
+    if key not in done:
+        scale = np.abs(values).max(keepdims=True) / np.float32(127)
+        done[key] = _stored(model, subgraph, key[0], values, scale, axis=0)
+    table = done[key]
     rows = new_tensor(
         subgraph,
-        subgraph.tensors[float_rows],
-        f"{text(subgraph.tensors[float_rows].name)}_int8",
+        subgraph.tensors[result],
+        f"{text(subgraph.tensors[result].name)}_int8",
         schema().TensorType.INT8,
         subgraph.tensors[table].quantization,
     )
     operator.inputs = [table, *operator.inputs[1:]]
     operator.outputs = [rows]
-    return [operator, new_operator(model, "DEQUANTIZE", [rows], [float_rows])]
+    return [operator, new_operator(model, "DEQUANTIZE", [rows], [result])]
 
 
-def _expand_rows(
+def _expand(
     model: Any,
     subgraph: Any,
     operator: Any,
     values: NDArray[np.float32],
-    done: dict[int, int],
+    done: dict[tuple[int, str], int],
 ) -> list[Any]:
-    float_table = int(operator.inputs[_table_place(operator_name(model, operator))])
-    if -float_table - 1 in done:
-        return [operator]
-    scale = np.maximum(np.abs(values).max(axis=1, keepdims=True) / np.float32(127), 1e-12)
-    table = _store(model, subgraph, float_table, values, scale.astype(np.float32), axis=0)
-    done[-float_table - 1] = table
-    subgraph.tensors[float_table].buffer = 0
-    return [new_operator(model, "DEQUANTIZE", [table], [float_table]), operator]
+    """Put a DEQUANTIZE in front of `operator`, once for all that read the same weights."""
+    place, axis = _PLACES[operator_name(model, operator)]
+    key = (int(operator.inputs[place]), "expanded")
+    fresh = []
+    if key not in done:
+        others = tuple(i for i in range(values.ndim) if i != axis)
+        scale = np.abs(values).max(axis=others, keepdims=True) / np.float32(127)
+        scale = np.maximum(scale, np.float32(1e-12))
+        stored = _stored(model, subgraph, key[0], values, scale, axis=axis)
+        like = subgraph.tensors[key[0]]
+        name = f"{text(like.name)}_expanded"
+        done[key] = new_tensor(subgraph, like, name, schema().TensorType.FLOAT32)
+        fresh = [new_operator(model, "DEQUANTIZE", [stored], [done[key]])]
+    inputs = [int(i) for i in operator.inputs]
+    inputs[place] = done[key]
+    operator.inputs = inputs
+    return [*fresh, operator]
 
 
-def _store(
+def _stored(
     model: Any,
     subgraph: Any,
     like: int,

@@ -382,6 +382,31 @@ def test_embeddings_shrink_in_dynamic(
     assert _error(run_tflite(out, samples)["y"], run_tflite(path, samples)["y"]) < 0.03
 
 
+@pytest.mark.parametrize("precision", ["dynamic", "int8", "int4"])
+def test_3d_convolutions_shrink(
+    tiny_graph: Any, tmp_path: Path, run_tflite: Any, precision: Precision
+) -> None:
+    graph = tiny_graph()
+    x = graph.input("x", (1, 4, 4, 4, 2))
+    weights = graph.constant(graph.rng.normal(size=(3, 3, 3, 2, 32)) * np.logspace(-3, 0, 32))
+    ones = {f"dilation{s}Factor": 1 for s in "DHW"} | {f"stride{s}": 1 for s in "DHW"}
+    features = graph.add(
+        "CONV_3D", [x, weights, graph.constant(np.zeros(32))], (1, 4, 4, 4, 32),
+        options="Conv3DOptions", **ones,
+    )  # fmt: skip
+    axes = graph.constant(np.array([1, 2, 3]))
+    mean = graph.add("MEAN", [features, axes], (1, 32), options="ReducerOptions")
+    path = graph.save(tmp_path / "volume.tflite", y=graph.dense(mean, 8))
+    rng = np.random.default_rng(0)
+    samples = {"x": rng.normal(size=(8, 1, 4, 4, 4, 2)).astype(np.float32)}
+    out = tmp_path / "out.tflite"
+    left = quantize(path, out, precision, samples=samples)
+    assert [one.operator for one in left] == ["CONV_3D"] * (precision == "int8")
+    assert out.stat().st_size < 0.6 * path.stat().st_size
+    error = 0.2 if precision == "int4" else 0.03
+    assert _error(run_tflite(out, samples)["y"], run_tflite(path, samples)["y"]) < error
+
+
 def test_large_values_stay_float32_in_float16(
     tiny_graph: Any, tmp_path: Path, run_tflite: Any
 ) -> None:
@@ -444,6 +469,43 @@ def test_loops_are_refused_before_anything_runs(
     classifier.write_bytes(write_model(model))
     with pytest.raises(ConversionError, match=r"WHILE \(a loop\).*; unroll the recurrent layers"):
         quantize(classifier, tmp_path / "out.tflite", precision, samples=images)
+
+
+def _with_custom_operator(path: Path) -> None:
+    model = read_model(path)
+    custom = schema().BuiltinOperator.CUSTOM
+    code = next(c for c in model.operatorCodes if c.builtinCode == 25)  # SOFTMAX
+    code.builtinCode = code.deprecatedBuiltinCode = custom
+    code.customCode = b"FlexSoftmax"
+    path.write_bytes(write_model(model))
+
+
+def test_custom_operators_cannot_be_calibrated(
+    classifier: Path, images: Any, tmp_path: Path
+) -> None:
+    _with_custom_operator(classifier)
+    with pytest.raises(ConversionError, match="FlexSoftmax is not an operator of TFLite"):
+        quantize(classifier, tmp_path / "out.tflite", "int8", samples=images)
+
+
+@pytest.mark.parametrize("precision", ["float16", "dynamic", "int4"])
+def test_custom_operators_stay_as_they_are(
+    classifier: Path, tmp_path: Path, precision: Precision
+) -> None:
+    _with_custom_operator(classifier)
+    quantize(classifier, tmp_path / "out.tflite", precision)
+    assert _names(tmp_path / "out.tflite")[-1] == "FlexSoftmax"
+
+
+def test_a_sample_the_model_does_not_run_on_is_named(tiny_graph: Any, tmp_path: Path) -> None:
+    graph = tiny_graph()
+    tokens = graph.input("tokens", (4,), "int32")
+    table = graph.weights(300, 8)
+    rows = graph.add("GATHER", [table, tokens], (4, 8), options="GatherOptions")
+    path = graph.save(tmp_path / "embedding.tflite", y=graph.dense(rows, 8))
+    samples = {"tokens": np.array([[1, 2, 3, 4], [1, 2, 3, 300]], np.int32)}
+    with pytest.raises(DataError, match=r"does not run on sample 1 \(gather index out of bounds"):
+        calibrate(path, samples)
 
 
 def test_variables_are_refused(classifier: Path, images: Any, tmp_path: Path) -> None:

@@ -44,14 +44,14 @@ def halve(model: Any, keep_float: frozenset[str]) -> dict[str, str]:
                 kept[text(tensor.name)] = reason
             else:
                 expansions.append(_expand(model, subgraph, index, values, buffers))
-        subgraph.operators = expansions + list(subgraph.operators or [])
+        subgraph.operators = expansions + list(subgraph.operators)
     return kept
 
 
 def _weights(subgraph: Any, keep_float: frozenset[str]) -> list[int]:
     wanted: set[int] = set()
     refused = {int(index) for index in subgraph.outputs}
-    for operator in subgraph.operators or []:
+    for operator in subgraph.operators:
         kept = identifier(subgraph, operator) in keep_float
         (refused if kept else wanted).update(int(index) for index in operator.inputs)
     return sorted(wanted - refused - {-1})

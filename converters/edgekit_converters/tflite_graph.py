@@ -51,6 +51,7 @@ def read_model(path: Path) -> Any:
             raise
         message = f"{path}: damaged or cut off; copy or convert it again"
         raise SourceError(message) from error
+    _fill_lists(model)
     _make_names_unique(model)
     _add_signature(model)
     return model
@@ -112,13 +113,13 @@ def _drop_unused_tensors(model: Any) -> None:
         used = {int(index) for index in [*subgraph.inputs, *subgraph.outputs]}
         used |= {int(entry.tensorIndex) for entry in entries}
         lists = ("inputs", "outputs", "intermediates")
-        for operator in subgraph.operators or []:
+        for operator in subgraph.operators:
             for name in lists:
                 used |= {int(index) for index in _indexes(operator, name)}
         used.discard(-1)
         places = {old: new for new, old in enumerate(sorted(used))} | {-1: -1}
         subgraph.tensors = [subgraph.tensors[old] for old in sorted(used)]
-        for operator in subgraph.operators or []:
+        for operator in subgraph.operators:
             for name in lists:
                 if getattr(operator, name) is not None:
                     moved = [places[int(index)] for index in _indexes(operator, name)]
@@ -211,7 +212,7 @@ def opcode_index(model: Any, name: str, version: int) -> int:
 def walk(model: Any) -> Iterator[tuple[Any, Any, str]]:
     """Every ``(subgraph, operator, operator name)`` in the order of execution."""
     for subgraph in model.subgraphs:
-        for operator in subgraph.operators or []:
+        for operator in subgraph.operators:
             yield subgraph, operator, operator_name(model, operator)
 
 
@@ -274,6 +275,18 @@ def _free(name: str, taken: set[str]) -> str:
     while f"{name}_{number}" in taken:
         number += 1
     return f"{name}_{number}"
+
+
+def _fill_lists(model: Any) -> None:
+    """Replace lists that are missing, because they are empty, by empty ones."""
+    for subgraph in model.subgraphs:
+        for name in ("inputs", "outputs", "operators", "tensors"):
+            setattr(subgraph, name, getattr(subgraph, name) or [])
+        for operator in subgraph.operators:
+            operator.inputs = operator.inputs or []
+            operator.outputs = operator.outputs or []
+        for tensor in subgraph.tensors:
+            tensor.shape = [] if tensor.shape is None else tensor.shape
 
 
 def _make_names_unique(model: Any) -> None:

@@ -31,7 +31,7 @@ def storable(model: Any, *, but: frozenset[str] = frozenset()) -> frozenset[str]
     found = (
         (identifier(subgraph, operator), operator_name(model, operator))
         for subgraph in model.subgraphs
-        for operator in subgraph.operators or []
+        for operator in subgraph.operators
         if _weights(model, subgraph, operator) is not None
     )
     return frozenset(one for one, name in found if not {one, name} & but)
@@ -46,7 +46,7 @@ def store(model: Any, wanted: frozenset[str]) -> None:
     for subgraph in model.subgraphs:
         done: dict[tuple[int, str], int] = {}
         changed = []
-        for operator in list(subgraph.operators or []):
+        for operator in list(subgraph.operators):
             name = operator_name(model, operator)
             values = _weights(model, subgraph, operator)
             if values is None or identifier(subgraph, operator) not in wanted:

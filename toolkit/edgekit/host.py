@@ -45,7 +45,7 @@ class Host(Protocol):
         files: Sequence[Path],
         samples: Path,
         *,
-        count: int = 10,
+        count: int = 6,
         threads: int = 1,
         limits: Limits | None = None,
         on_event: Callable[[str], None] | None = None,

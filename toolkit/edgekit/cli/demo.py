@@ -58,7 +58,7 @@ def _print(done: Demo, *, kept: Path | None) -> None:
         click.echo(line)
     click.echo(
         "smaller: than the .keras file; changed: predictions that differ from Keras; faster: than\n"
-        "float32 of the same format, in each of several fresh processes"
+        "float32 of the same format, by the 95 % interval over fresh processes"
     )
     if kept:
         click.echo(f"The files are in {kept}; look into one: edgekit inspect {kept}/*.int8.tflite")

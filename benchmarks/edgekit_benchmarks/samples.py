@@ -23,7 +23,7 @@ _NOISE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How long one takes compared with another: median of the processes' ratios, and its interval."""
+    """How long one takes compared with another: the median of the processes' ratios."""
 
     value: float
     low: float

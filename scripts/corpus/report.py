@@ -108,15 +108,20 @@ def _text(cell: dict[str, Any] | None, file: str, reasons: dict[str, int]) -> st
 
 
 def _general(reason: str, file: str) -> str:
-    """The reason without what names this one model, so that equal reasons share a number."""
+    """The reason without what belongs to this one model, so that equal reasons share a number."""
     stem = file.split(".", maxsplit=1)[0]
     text = re.sub(r"/\S*/", "", reason)
     text = re.sub(rf"\b{re.escape(stem)}\b(\.\w+)*", "MODEL", text)
+    text = re.sub(r"relative error [\d.e+-]+", "relative error …", text)
+    text = re.sub(r"\d+ of \d+ decisions", "… decisions", text)
+    text = re.sub(r"\d+ bytes", "… bytes", text)
     return text.replace("|", "\\|").replace("<", "\\<")
 
 
 def _short(value: float) -> str:
-    return f"{value:.1g}" if value < 0.01 else f"{value:.2g}".lstrip("0") or "0"
+    if value < 1e-3:
+        return re.sub(r"e-0", "e-", f"{value:.0e}")
+    return f"{value:.2g}".removeprefix("0")
 
 
 def _size(size_bytes: int) -> str:

@@ -225,7 +225,7 @@ def _read_objects(data: memoryview, found: _Found) -> None:
                 ):
                     seen.add(target)
                     pending.append(target)
-            elif number == 7:
+            elif number == 7 and "seed_generator" not in (_first_text(content, 6) or ""):
                 shape = next((_shape(it) for it in _messages(content, 2)), ())
                 total += math.prod(size or 0 for size in shape or ())
     found.parameters = total

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from edgekit.errors import EdgekitError, MissingDependencyError, SourceError, Us
 from edgekit.keras_file import KerasFacts
 from edgekit.tensors import TensorSpec
 from edgekit_converters import keras_wrappers
+from edgekit_converters.custom_objects import classes_in
 from edgekit_converters.tensorflow_setup import tensorflow
 
 Framework = Literal["keras", "tf_keras", "savedmodel"]
@@ -57,7 +56,7 @@ def load(path: str, *, custom_objects: str | None = None, trust: bool = False) -
     """
     kind = source_kind.sniff(Path(path))
     tensorflow()
-    known = _custom_objects(custom_objects)
+    known = classes_in(custom_objects)
     if kind == "savedmodel":
         return _load_savedmodel(path)
     if kind not in {"keras", "h5"}:
@@ -117,15 +116,24 @@ def _load_either(
                 raise MissingDependencyError(message) from error
             said.append(f"tf-keras: {error}")
         except SourceError as error:
-            said.append(str(error))
-            if any(cure in str(error) for cure in _CURES):
+            if not said and any(cure in str(error) for cure in _CURES):
                 raise  # known cause, known cure: the other loader would only blur it
+            said.append(str(error).removeprefix(f"{path}: "))
         else:
             return _wrap(path, framework, model)
-    message = f"{path}: cannot be rebuilt (written by Keras {version or 'unknown'}): " + "; ".join(
-        said
-    )
+    writer = f"Keras {version or 'unknown'}{_newer(version)}"
+    message = f"{path}: cannot be rebuilt (written by {writer}): {'; '.join(said)}"
     raise SourceError(message)
+
+
+def _newer(version: str | None) -> str:
+    import keras
+
+    theirs, ours = (
+        [int(part) for part in (text or "").split(".")[:2] if part.isdigit()]
+        for text in (version, keras.__version__)
+    )
+    return f", newer than the installed {keras.__version__}: upgrade it" if theirs > ours else ""
 
 
 def _loaded(
@@ -171,34 +179,6 @@ def _why_not_loaded(who: str, library: Any, path: str, error: Exception) -> str:
             "add --trust-model if you trust whoever made the file"
         )
     return f"{who} {library.__version__} says: {type(error).__name__}: {text[:240]}"
-
-
-def _custom_objects(path: str | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    file = Path(path)
-    module_name = f"edgekit_custom_{file.stem}"  # never in the way of a real module
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    if not file.is_file() or spec is None or spec.loader is None:
-        message = f"{path}: no such Python file; give the .py file that defines the layers"
-        raise UsageError(message)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        message = (
-            f"{path}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}; "
-            "the file must import without errors"
-        )
-        raise SourceError(message) from error
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and (inspect.isclass(value) or inspect.isfunction(value))
-        and getattr(value, "__module__", None) == module_name
-    }
 
 
 # ---- how each kind is called ------------------------------------------------------------------

@@ -69,7 +69,12 @@ def lines(found: Inspection) -> list[str]:
     for title, text in rows:
         shown.append(f"  {'' if title == last else title:<{width}}{text}".rstrip())
         last = title
-    return shown
+    return [_printable(line) for line in shown]
+
+
+def _printable(text: str) -> str:
+    """Names come from the file: nothing in them may steer the terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _headline(found: Inspection) -> str:
@@ -185,8 +190,9 @@ def _manifest_rows(found: Inspection) -> list[tuple[str, str]]:
     if checked:
         told = f"{checked.get('status')} on {checked.get('samples')} samples"
         told += " of random numbers" if checked.get("random") else ""
-        if checked.get("relative_error") is not None:
-            told += f", relative error {checked['relative_error']:.3g}"
+        error = checked.get("relative_error")
+        if isinstance(error, int | float):
+            told += f", relative error {error:.3g}"
         rows.append(("checked", f"{told}, by {checked.get('runtime')}"))
     else:
         rows.append(("checked", "no: it was made with --no-verify"))

@@ -41,7 +41,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compute:
-    """Multiply-adds of one inference at batch 1; see `edgekit.multiply_adds.MultiplyAdds`."""
+    """Multiply-adds of one inference; a free dimension counts as 1. See `edgekit.multiply_adds`."""
 
     multiply_adds: int
     multiply_adds_per_loop_step: int

@@ -24,6 +24,16 @@ def map_file(path: Path) -> memoryview:
         raise SourceError(message) from None
 
 
+def release(view: memoryview) -> None:
+    """Give back the memory of the pages looked at so far; they are read again when needed.
+
+    Nothing happens where `view` is no mapped file, or the system cannot do it.
+    """
+    mapping = view.obj
+    if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
 def unreadable(path: Path, error: OSError) -> SourceError:
     """The SourceError for a path that the system would not let us read."""
     if isinstance(error, FileNotFoundError):

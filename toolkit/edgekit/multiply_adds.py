@@ -1,8 +1,8 @@
 """How many multiply-adds one inference takes, from the shapes in the file.
 
 Counted are the operators that multiply by weights, and products of activations: convolutions,
-fully connected layers, matrix products, recurrent cells. A free dimension counts as 1, so the
-number is for a batch of 1. What a loop runs is counted for one step.
+fully connected layers, matrix products, recurrent cells. A free dimension counts as 1, so that
+with a free batch the number is for one sample. What a loop runs is counted for one step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Sizes = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultiplyAdds:
-    """Multiply-adds for a batch of 1."""
+    """Multiply-adds of one inference."""
 
     total: int
     """Outside of loops, once an inference."""

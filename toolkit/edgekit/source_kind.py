@@ -16,6 +16,7 @@ SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
 _READABLE = "a .keras, .h5, .tflite or .onnx file, or a SavedModel folder"
 _HEAD_BYTES = 4096
+_CHUNK_BYTES = 1 << 20
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZIP_MAGIC = b"PK\x03\x04"
 _FULL_MODEL = "save the whole model with model.save('model.keras')"
@@ -137,16 +138,21 @@ def _sniff_hdf5(path: Path, view: memoryview, base: int) -> SourceKind:
         if len(view) < end:
             told = f"the HDF5 file is truncated: {len(view)} of {end} bytes are here"
             raise _refused(path, f"{told}; save or copy the model again")
-    if not _contains(view, b"model_config"):
+    if not _contains(path, b"model_config"):
         told = "an HDF5 file without a model in it (weights only: no model_config)"
         raise _refused(path, f"{told}; {_FULL_MODEL}")
     return "h5"
 
 
-def _contains(view: memoryview, wanted: bytes) -> bool:
-    step = 1 << 20
-    ends = range(0, len(view), step)
-    return any(wanted in bytes(view[at : at + step + len(wanted)]) for at in ends)
+def _contains(path: Path, wanted: bytes) -> bool:
+    """Whether a file has these bytes; read in parts, since a mapping would count as memory."""
+    tail = b""
+    with path.open("rb") as file:
+        while part := file.read(_CHUNK_BYTES):
+            if wanted in tail + part:
+                return True
+            tail = part[-len(wanted) :]
+    return False
 
 
 def _sniff_protobuf(path: Path, view: memoryview) -> SourceKind:

@@ -91,7 +91,7 @@ def _data_type(graph: Graph, operator: Operator, target: Target) -> str:
         return ""
     if target == "tflite-micro":
         if operator.name == "DEQUANTIZE" and dtypes[0] not in {"int8", "int16", "uint8"}:
-            return f"does not take {dtypes[0]} there; it is {dtypes[0]} weights that need it"
+            return f"does not take {dtypes[0]} there, which {dtypes[0]} weights need"
         hybrid = dtypes[0] == "float32" and bool(_INTEGERS & set(dtypes[1:]))
         if operator.name in _WEIGHTED and hybrid:
             return "float inputs with integer weights (dynamic range) are not supported there"

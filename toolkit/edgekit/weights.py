@@ -6,9 +6,12 @@ from array import array
 from collections import Counter
 from dataclasses import dataclass
 
-from edgekit.graph import Graph, Tensor
+from edgekit.graph import Graph, Operator, Tensor
+from edgekit.mapped_file import release
+from edgekit.tensors import Quantization
 
 _CHUNK_BYTES = 1 << 16
+_RELEASE_BYTES = 8 << 20
 _ALWAYS = frozenset({"float32", "float16", "float64", "bfloat16", "int8", "uint8", "int16"})
 _PACKED = {"int4": 2, "uint4": 2, "int2": 4, "uint2": 4}
 """Types of which a byte holds several."""
@@ -44,12 +47,14 @@ class WeightFacts:
 
 def weigh(graph: Graph) -> WeightFacts:
     """Count the weights of `graph`, each stored one once, however often it is used."""
-    aside, biases = _other_constants(graph)
+    aside, integers = _other_constants(graph)
+    unpacked = _unpacked(graph)
     seen: set[int] = set()
     count: Counter[str] = Counter()
-    stored_bytes, zeros, complete = 0, 0, True
+    stored_bytes, zeros, complete, looked_at = 0, 0, True, 0
     per_channel: set[str] = set()
-    for key, tensor in graph.tensors.items():
+    for key, declared in graph.tensors.items():
+        tensor = unpacked.get(key, declared)
         stored, elements = tensor.constant, tensor.element_count
         if stored is None or not elements or not tensor.shape or key in aside:
             continue
@@ -58,7 +63,7 @@ def weigh(graph: Graph) -> WeightFacts:
             or tensor.dtype in _PACKED
             or tensor.dtype.startswith("float")
             or tensor.quantization is not None
-            or key in biases
+            or key in integers
         )
         if not is_weight or id(stored) in seen:
             continue
@@ -68,6 +73,10 @@ def weigh(graph: Graph) -> WeightFacts:
         if tensor.quantization and len(tensor.quantization.scale) > 1:
             per_channel.add(tensor.dtype)
         found = count_zeros(tensor)
+        looked_at += len(stored)
+        if looked_at > _RELEASE_BYTES:
+            release(stored)
+            looked_at = 0
         complete = complete and found is not None
         zeros += found or 0
     per_channel |= _onnx_per_channel(graph)
@@ -81,22 +90,79 @@ def weigh(graph: Graph) -> WeightFacts:
 
 
 def _other_constants(graph: Graph) -> tuple[set[str], set[str]]:
-    """ONNX: constants that are no weights (scales, zero points, limits), and integer biases."""
+    """ONNX: constants that are no weights (scales, zero points), and integers that are."""
     aside: set[str] = set()
-    biases: set[str] = set()
+    weights: set[str] = set()
     if graph.format != "onnx":
-        return aside, biases
+        return aside, weights
+    made_by = {key: operator for operator in graph.operators for key in operator.outputs if key}
     for operator in graph.operators:
-        keys = [key for key in operator.inputs if key]
+        inputs = operator.inputs
         if operator.name in {"QuantizeLinear", "DequantizeLinear"}:
-            aside.update(keys[1:])
-            biases.update(keys[:1])
+            aside.update(key for key in inputs[1:] if key)
+            weights.update(key for key in inputs[:1] if key)
         elif operator.name in {"QLinearConv", "QLinearMatMul"}:
-            aside.update(
-                key for at, key in enumerate(operator.inputs[:8]) if key and at not in {0, 3}
-            )
-            biases.update(key for key in operator.inputs[8:9] if key)
-    return aside, biases
+            aside.update(key for key in inputs[1:3] + inputs[4:8] if key)
+            weights.update(key for key in inputs[8:9] if key)
+        elif operator.name == "MatMulNBits":
+            for key in inputs[2:4]:
+                aside |= _upstream(key, made_by)
+        elif operator.name == "Mul" and any(_is_cast(graph, key, made_by) for key in inputs):
+            aside.update(key for key in inputs if key and key not in made_by)  # scales
+    return aside, weights
+
+
+def _unpacked(graph: Graph) -> dict[str, Tensor]:
+    """ONNX: matrices of few bits a number, which are declared as blocks of bytes, as they are.
+
+    Without zero points, the middle of the range stands for zero.
+    """
+    found: dict[str, Tensor] = {}
+    for operator in graph.operators:
+        if operator.name != "MatMulNBits" or len(operator.inputs) < 3:
+            continue
+        bits, rows, columns = (operator.attributes.get(name) for name in ("bits", "N", "K"))
+        key = operator.inputs[1]
+        stored = graph.tensors[key].constant if key else None
+        if key is None or stored is None or not isinstance(bits, int) or bits not in {2, 4}:
+            continue
+        if not isinstance(rows, int) or not isinstance(columns, int) or rows < 1 or columns < 1:
+            continue
+        has_zero_points = len(operator.inputs) > 3 and operator.inputs[3] is not None
+        middle = 1 << (bits - 1)
+        found[key] = Tensor(
+            name=key,
+            shape=(rows, columns),
+            dtype=f"uint{bits}",
+            # Which zero point is whose is not followed: two that differ mean unknown.
+            quantization=Quantization(
+                scale=(1.0,), zero_point=(0, middle) if has_zero_points else (middle,)
+            ),
+            constant=stored,
+        )
+    return found
+
+
+def _is_cast(graph: Graph, key: str | None, made_by: dict[str, Operator]) -> bool:
+    """Whether `key` is a stored integer weight, made float."""
+    maker = made_by.get(key or "")
+    if maker is None or maker.name != "Cast" or not maker.inputs:
+        return False
+    stored = graph.tensors.get(maker.inputs[0] or "")
+    return stored is not None and stored.constant is not None and stored.dtype in {"int8", "uint8"}
+
+
+def _upstream(key: str | None, made_by: dict[str, Operator]) -> set[str]:
+    """`key`, and what it is computed from."""
+    found: set[str] = set()
+    pending = [key]
+    while pending:
+        here = pending.pop()
+        if here and here not in found:
+            found.add(here)
+            if here in made_by:
+                pending.extend(made_by[here].inputs)
+    return found
 
 
 def _onnx_per_channel(graph: Graph) -> set[str]:
@@ -137,7 +203,8 @@ def count_zeros(tensor: Tensor) -> int | None:
         wanted = bytes([zero & 0xFF])
         return sum(bytes(part).count(wanted) for part in _chunks(stored))
     if tensor.dtype in _PACKED:
-        return _count_packed(stored, 8 // _PACKED[tensor.dtype], zero) if zero >= 0 else None
+        found = _count_packed(stored, 8 // _PACKED[tensor.dtype], zero)
+        return min(found, elements)  # the last byte may be half empty
     letter = _LETTERS.get(tensor.dtype)
     if letter is None:
         return None

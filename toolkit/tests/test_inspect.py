@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgekit.cli import main
-from edgekit.cli.inspect import size
 from edgekit.errors import SourceError, UsageError
 from edgekit.inspect import inspect
 from edgekit.manifest import read_manifest
@@ -214,17 +213,6 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal(tiny_tflite: Bui
     path = tiny_tflite(custom="Evil\x1b[2JName")
     result = CliRunner().invoke(main, ["inspect", str(path)], color=True)
     assert "1 Evil?[2JName" in result.output
-
-
-def test_sizes_have_three_digits() -> None:
-    assert [size(n) for n in (0, 1023, 1024, 1_048_576, 94_000_000, 3 << 30)] == [
-        "0 B",
-        "1023 B",
-        "1 KiB",
-        "1 MiB",
-        "89.6 MiB",
-        "3 GiB",
-    ]
 
 
 def test_inspecting_tflite_imports_neither_numpy_nor_a_framework(tiny_tflite: Build) -> None:

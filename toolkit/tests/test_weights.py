@@ -92,6 +92,54 @@ def test_scales_and_zero_points_are_no_weights(tiny_onnx: Build) -> None:
     assert facts.by_dtype == {"float32": 6}
 
 
+def onnx_weights(path: Path, nodes: list[Any], weights: dict[str, Any]) -> Any:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    helper = onnx.helper
+    graph = helper.make_graph(
+        [
+            helper.make_node(name, inputs, outputs, **options)
+            for name, inputs, outputs, options in nodes
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", 1, [1, 32])],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    path.write_bytes(helper.make_model(graph).SerializeToString())
+    return weigh(onnx_file.read(path))
+
+
+def test_matrices_of_four_bits_are_counted_by_their_numbers(tmp_path: Path) -> None:
+    blocks = np.full((3, 1, 16), 0x88, np.uint8)  # 3 rows of 32 numbers, all in the middle
+    blocks[0, 0, :] = 0x18
+    options = {"domain": "com.microsoft", "K": 32, "N": 3, "bits": 4, "block_size": 32}
+    facts = onnx_weights(
+        tmp_path / "m.onnx",
+        [("MatMulNBits", ["x", "b", "scales"], ["y"], options)],
+        {"b": blocks, "scales": np.ones(3, np.float32)},
+    )
+    assert facts.by_dtype == {"uint4": 96}
+    assert facts.zeros == 80
+
+
+def test_scales_that_integer_weights_are_multiplied_by_are_no_weights(tmp_path: Path) -> None:
+    facts = onnx_weights(
+        tmp_path / "m.onnx",
+        [
+            ("Cast", ["w"], ["f"], {"to": 1}),
+            ("Mul", ["f", "scales"], ["m"], {}),
+            ("MatMul", ["x", "m"], ["p"], {}),
+            ("Mul", ["p", "gain"], ["y"], {}),
+        ],
+        {
+            "w": np.ones((32, 5), np.int8),
+            "scales": np.ones((1, 5), np.float32),
+            "gain": np.ones(5, np.float32),
+        },
+    )
+    assert facts.by_dtype == {"int8": 160, "float32": 5}
+
+
 def test_the_same_bytes_used_twice_count_once() -> None:
     array = np.ones((2, 2), np.float32)
     one = stored(array)

@@ -7,6 +7,7 @@ from typing import cast
 
 import click
 
+from edgekit.cli.table import size_text
 from edgekit.inspect import Inspection, inspect
 from edgekit.support import TARGETS, Target
 from edgekit.tensors import TensorSpec
@@ -90,24 +91,9 @@ def _headline(found: Inspection) -> str:
             told.append("by " + " ".join(found.versions["producer"].split()[:2]))
     share = found.gzip_bytes / found.size_bytes if found.size_bytes else 1.0
     return (
-        f"{found.path}: {' '.join(told)}, {size(found.size_bytes)} "
-        f"({found.size_bytes:,} bytes), gzipped {size(found.gzip_bytes)} ({share:.0%})"
+        f"{found.path}: {' '.join(told)}, {size_text(found.size_bytes)} "
+        f"({found.size_bytes:,} bytes), gzipped {size_text(found.gzip_bytes)} ({share:.0%})"
     )
-
-
-def size(count: int) -> str:
-    """Bytes in the unit that leaves three digits.
-
-    >>> size(638888)
-    '624 KiB'
-    """
-    if count < 1024:
-        return f"{count} B"
-    value, unit = count / 1024, "KiB"
-    for larger in ("MiB", "GiB"):
-        if value >= 1000:
-            value, unit = value / 1024, larger
-    return f"{value:.3g} {unit}"
 
 
 def _interface(title: str, specs: tuple[TensorSpec, ...]) -> list[tuple[str, str]]:
@@ -142,7 +128,7 @@ def _weight_rows(found: Inspection) -> list[tuple[str, str]]:
         ]
         told += f": {', '.join(parts)}" if len(parts) > 1 else f", all {parts[0].split(' ', 1)[1]}"
     if weights.size_bytes:
-        told += f"; {size(weights.size_bytes)}"
+        told += f"; {size_text(weights.size_bytes)}"
     if weights.sparsity is not None:
         told += f"; {weights.sparsity:.1%} are zero"
     return [("weights", told)]
@@ -152,7 +138,10 @@ def _compute_rows(found: Inspection) -> list[tuple[str, str]]:
     compute = found.compute
     if compute is None or not (compute.arithmetic or compute.uncounted_operators):
         return []
-    told = f"{compute.multiply_adds:,} multiply-adds for a batch of 1"
+    told = f"{compute.multiply_adds:,} multiply-adds per inference"
+    batches = {spec.shape[0] for spec in found.inputs if spec.shape}
+    if len(batches) == 1 and (batch := next(iter(batches))) and batch > 1:
+        told += f" of a batch of {batch}"
     if compute.multiply_adds_per_loop_step:
         told += f", and {compute.multiply_adds_per_loop_step:,} per step of its loops"
     if compute.uncounted_operators:

@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +86,7 @@ class Child:
         self._answers: int = -1
         self._pending = b""
         self._log: IO[bytes] | None = None
+        self._temporary = ""
         self._busy = False
         self._closed = False
 
@@ -106,6 +108,7 @@ class Child:
 
         Raises:
             EdgekitError: the same error class and message that the function raised.
+            OutputError: there is no space for temporary files.
             CrashError: the child died, hung, used too much memory, or failed unexpectedly.
         """
         with self._lock:
@@ -158,8 +161,15 @@ class Child:
         if self._process is not None and self._process.poll() is None and not self._busy:
             return self._process
         self._kill()
+        # What libraries put among the temporary files is removed with the process: they die
+        # before they clean up.
+        try:
+            self._temporary = tempfile.mkdtemp(prefix="edgekit-")
+            self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        except OSError as error:
+            text = f"temporary files: {error.strerror}; free some space, or set TMPDIR elsewhere"
+            raise errors.OutputError(text) from error
         self._answers, write_end = os.pipe()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._pending = b""
         try:
             self._process = _starter.submit(
@@ -170,7 +180,12 @@ class Child:
                 stderr=_STDERR if self._verbose else self._log,
                 pass_fds=(write_end,),
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops us
-                env={**os.environ, "PYTHONHASHSEED": "0", "EDGEKIT_PARENT": str(os.getpid())},
+                env={
+                    **os.environ,
+                    "PYTHONHASHSEED": "0",
+                    "EDGEKIT_PARENT": str(os.getpid()),
+                    "TMPDIR": self._temporary,
+                },
             ).result()
         finally:
             os.close(write_end)
@@ -263,6 +278,9 @@ class Child:
         if self._log is not None:
             self._log.close()
             self._log = None
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = ""
 
 
 def resident_bytes(pid: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import faulthandler
 import importlib
 import json
@@ -51,14 +52,24 @@ def _answer(module: Any, request: dict[str, Any]) -> dict[str, Any]:
     except MemoryError:
         message = f"{request['call']}: out of memory; raise --memory-limit, or use fewer samples"
         return {"error": {"class": "CrashError", "message": message}}
-    except Exception as error:  # a bug or a library's surprise: the log has the traceback
-        traceback.print_exc()
-        first = (str(error).strip().splitlines() or ["no message"])[0][:300]
-        message = (
-            f"{request['call']}: unexpected {type(error).__name__}: {first}; "
-            "run again with --verbose for the whole log, and report it"
-        )
-        return {"error": {"class": "CrashError", "message": message}}
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            return _unexpected(request["call"], error)
+        message = f"temporary files: {error.strerror}; free some space, or set TMPDIR elsewhere"
+        return {"error": {"class": "OutputError", "message": message}}
+    except Exception as error:
+        return _unexpected(request["call"], error)
+
+
+def _unexpected(call: str, error: Exception) -> dict[str, Any]:
+    """A bug, or a library's surprise: the log has the traceback."""
+    traceback.print_exception(error)
+    first = (str(error).strip().splitlines() or ["no message"])[0][:300]
+    message = (
+        f"{call}: unexpected {type(error).__name__}: {first}; "
+        "run again with --verbose for the whole log, and report it"
+    )
+    return {"error": {"class": "CrashError", "message": message}}
 
 
 def main(descriptor: int, name: str) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,12 +42,12 @@ def convert(
         source_kind.sniff(request.source)  # what is no model is refused before anything starts
     targets = request.outputs()
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-"))
+        folder = stack.enter_context(_workspace())
         if workers is None:  # they end before the folder they write to is removed
             own = Workers(request.limits, verbose=request.verbose, on_event=progress.detail)
             workers = stack.enter_context(own)
         progress.step(f"load {request.stem}")
-        origin = open_origin(request, workers, Path(folder))
+        origin = open_origin(request, workers, folder)
         for warning in origin.warnings:
             progress.note(f"WARNING {warning}")
         if origin.random and request.verify:
@@ -63,6 +64,17 @@ def convert(
         failures=tuple(one for one in results if isinstance(one, Failure)),
         warnings=tuple(origin.warnings),
     )
+
+
+@contextmanager
+def _workspace() -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="edgekit-")
+    except OSError as error:
+        message = f"temporary files: {error.strerror}; free some space, or set TMPDIR elsewhere"
+        raise OutputError(message) from error
+    with folder as name:
+        yield Path(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +180,9 @@ class _Job:
             if not self._may_fall_back(made.format, made.precision):
                 raise
             return self._by_tensorflow(made, out, error)
+        size, before = out.stat().st_size, made.source.stat().st_size
+        if size >= before:
+            left = [*left, f"not smaller than in float32 ({size:,} bytes, {before:,} in float32)"]
         return replace(made, path=out, notes=(*made.notes, *left))
 
     def _may_fall_back(self, format_: Format, precision: Precision) -> bool:

@@ -16,6 +16,10 @@ Range = tuple[float, float]
 
 _MASK = 5e8
 """Larger values are masks ("minus infinity" before a softmax); no integer scale fits them."""
+MARGIN_SAMPLES = 2.0
+LARGEST_MARGIN = 0.1
+"""How much wider ranges are than what was seen: 2 / samples of it, at most a tenth. Compared with
+other choices in docs/quantization-onnx.md."""
 
 
 def observe(model: Any, samples: Mapping[str, NDArray[Any]]) -> dict[str, Range]:
@@ -23,6 +27,10 @@ def observe(model: Any, samples: Mapping[str, NDArray[Any]]) -> dict[str, Range]
 
     Tensors that were empty, NaN, infinite or masked have no range, and so stay in float. One
     sample is in memory at a time, and of each tensor only its two extremes are kept.
+
+    The next sample may go beyond all samples seen: a range is a little wider than what was seen,
+    the more so the fewer they were. But an extreme that several samples have in common is a limit
+    (of pixels, of a clamp), and not exceeded; neither is zero.
 
     Args:
         model: an ``onnx.ModelProto`` whose tensor types are inferred.
@@ -36,8 +44,7 @@ def observe(model: Any, samples: Mapping[str, NDArray[Any]]) -> dict[str, Range]
     names = _float_tensors(model)
     outputs = {value.name for value in model.graph.output}
     session = _watched(model, names)
-    lowest = np.full(len(names), np.inf)
-    highest = np.full(len(names), -np.inf)
+    lows, highs = _Extreme(len(names)), _Extreme(len(names))
     for index in range(count):
         feeds = {name: values[index] for name, values in samples.items()}
         try:
@@ -48,13 +55,18 @@ def observe(model: Any, samples: Mapping[str, NDArray[Any]]) -> dict[str, Range]
                 f"calibration sample {index}: does not fit the model ({said}); check its shape"
             )
             raise DataError(message) from error
-        extremes = np.array([_extremes(value) for value in seen]).reshape(-1, 2)
-        np.minimum(lowest, extremes[: len(names), 0], out=lowest)
-        np.maximum(highest, extremes[len(names) :, 1], out=highest)
+        lows.add([-value for value in seen[: len(names)]])
+        highs.add(seen[len(names) :])
+    margin = min(LARGEST_MARGIN, MARGIN_SAMPLES / count)
     ranges = {}
-    for name, low, high in zip(names, lowest, highest, strict=True):
+    for index, name in enumerate(names):
+        low, high = -float(lows.values[index]), float(highs.values[index])
         if low <= high and low > -_MASK and high < _MASK:
-            ranges[name] = (float(low), float(high))
+            more = margin * (high - low)
+            ranges[name] = (
+                low - more if low < 0 and lows.times[index] == 1 else low,
+                high + more if high > 0 and highs.times[index] == 1 else high,
+            )
         elif name in outputs:
             message = (
                 f"output {name!r}: NaN, infinite or larger than {_MASK:g} on the calibration data; "
@@ -64,10 +76,18 @@ def observe(model: Any, samples: Mapping[str, NDArray[Any]]) -> dict[str, Range]
     return ranges
 
 
-def _extremes(value: NDArray[Any]) -> tuple[float, float]:
-    if value.size == 0:
-        return np.inf, -np.inf
-    return float(value.min()), float(value.max())
+class _Extreme:
+    """The largest value of each tensor over the samples, and how many samples had it."""
+
+    def __init__(self, count: int) -> None:
+        self.values = np.full(count, -np.inf)
+        self.times = np.zeros(count, int)
+
+    def add(self, seen: list[NDArray[Any]]) -> None:
+        """Take in the largest values of one sample; empty arrays are of empty tensors."""
+        new = np.array([one.max() if one.size else -np.inf for one in seen], np.float64)
+        self.times = np.where(new > self.values, 1, self.times + (new == self.values))
+        self.values = np.maximum(self.values, new)
 
 
 def _check(model: Any, samples: Mapping[str, NDArray[Any]]) -> int:

@@ -18,7 +18,7 @@ from edgekit.errors import ConversionError
 from edgekit.recipe import IO
 from edgekit_converters.onnx_calibrate import Range, observe
 from edgekit_converters.onnx_candidates import LeftInFloat, float_weight_bytes, weights_of
-from edgekit_converters.onnx_files import write_smaller
+from edgekit_converters.onnx_files import write_compressed
 from edgekit_converters.onnx_guard import guard_inner_graphs
 from edgekit_converters.onnx_integer_io import integer_inputs_and_outputs
 from edgekit_converters.onnx_pairs import insert_pairs
@@ -55,7 +55,7 @@ class Calibration:
             The operators with weights that compute in float, and why.
 
         Raises:
-            ConversionError: nothing in the model can be quantized, or the file is not smaller.
+            ConversionError: nothing in the model can be quantized.
             OutputError: the file cannot be written.
         """
         onnx = need("onnx", extra="convert")
@@ -74,7 +74,7 @@ class Calibration:
         if io != "float32":
             integer_inputs_and_outputs(model, io, self.ranges)
         guard_inner_graphs(model)
-        write_smaller(model, out, self.float_bytes, precision)
+        write_compressed(model, out, self.float_bytes, precision)
         return left
 
 

@@ -148,8 +148,19 @@ class CommandLine:
         self, *arguments: object, environment: dict[str, str] | None = None, **options: Any
     ) -> "subprocess.Popen[str]":
         """Start, and return at once."""
+        return self._start("-m", "edgekit", *arguments, environment=environment, **options)
+
+    def python(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
+        """Run Python itself, with the same guards."""
+        started = self._start(*arguments)
+        out, err = started.communicate(timeout=280)
+        return subprocess.CompletedProcess(started.args, started.returncode, out, err)
+
+    def _start(
+        self, *arguments: object, environment: dict[str, str] | None = None, **options: Any
+    ) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "edgekit", *map(str, arguments)],
+            [*options.pop("before", ()), sys.executable, *map(str, arguments)],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -184,6 +195,12 @@ class CommandLine:
         return [str(path) for path in self.temporary.iterdir()] + [
             f"process {process}" for process in self.children()
         ]
+
+
+@pytest.fixture(scope="session")
+def new_command_line() -> Callable[[Path], CommandLine]:
+    """For fixtures that last longer than a test: ``new_command_line(folder / "work")``."""
+    return CommandLine
 
 
 @pytest.fixture

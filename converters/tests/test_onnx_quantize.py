@@ -481,10 +481,19 @@ def test_samples_that_do_not_fit_are_refused(
         calibrate(dense, samples)
 
 
-def test_every_sample_widens_the_range(dense: Path) -> None:
+def test_every_sample_counts_and_the_next_may_go_further(dense: Path) -> None:
     values = normal(6, 1, 256)
-    values[5] = 50
-    assert calibrate(dense, {"x": values}).ranges["x"][1] == 50
+    values[5, 0, 0] = 50
+    low, high = values.min(), values.max()
+    ranges = calibrate(dense, {"x": values}).ranges
+    margin = 0.1 * (high - low)  # at most a tenth, with so few samples
+    assert ranges["x"] == pytest.approx((low - margin, high + margin))
+
+
+def test_limits_that_several_samples_share_are_taken_as_they_are(dense: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (6, 1, 256)).astype(np.float32)
+    values[:, 0, 0], values[:, 0, 1] = 0, 255
+    assert calibrate(dense, {"x": values}).ranges["x"] == (0, 255)
 
 
 # ---- integer inputs and outputs -------------------------------------------------------------

@@ -29,8 +29,8 @@ def to_onnx(concrete: Any, out: Path) -> None:
 
     captured = len(concrete.captured_inputs)  # variables and constants; they are frozen
     inputs = {t.name: _argument(t) for t in concrete.inputs[: len(concrete.inputs) - captured]}
-    outputs = {t.name: n for n, t in concrete.structured_outputs.items()}
     ordered = [t.name for t in concrete.outputs]
+    outputs = dict(zip(ordered, sorted(concrete.structured_outputs), strict=True))
     try:
         graph = tf_loader.from_function(concrete, list(inputs), ordered)
         model, external = convert._convert_common(
@@ -46,7 +46,7 @@ def to_onnx(concrete: Any, out: Path) -> None:
         message = "onnx: the model is larger than 2 GB; use --to tflite"
         raise ConversionError(message)
     model = onnx_rewrite.repair(
-        model, inputs=inputs, outputs={name: outputs.get(name, name) for name in ordered}
+        model, inputs=inputs, outputs=outputs
     )
     unknown = onnx_rewrite.unsupported_ops(model)
     if unknown:

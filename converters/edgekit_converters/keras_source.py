@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,8 @@ class LoadedModel:
     """As the model declares them; shapes with None where a dimension is free, batch first."""
     call: Callable[[dict[str, Any]], dict[str, Any]]
     """Tensors by input name to tensors by output name, in inference mode."""
+    warnings: tuple[str, ...] = ()
+    """What a user should know about how it was loaded."""
 
     def layers(self) -> list[Any]:
         """Every layer, nested ones included; empty for a SavedModel."""
@@ -191,10 +194,53 @@ def _wrap(name: str, framework: Framework, model: Any) -> LoadedModel:
             "call it once on data (or model.build(shape)) before saving"
         )
         raise SourceError(message)
+    warnings = _compute_in_float32(name, model)
     declared = getattr(model, "inputs", None)
-    if declared:
-        return _wrap_functional(name, framework, model)
-    return _wrap_subclassed(name, framework, model)
+    wrap = _wrap_functional if declared else _wrap_subclassed
+    return replace(wrap(name, framework, model), warnings=warnings)
+
+
+@contextmanager
+def policies_kept(model: Any) -> Iterator[None]:
+    """Give every layer of a model object its dtype policy back at the end."""
+    before = [(layer, _policy(layer)) for layer in half_precision_layers(model)]
+    try:
+        yield
+    finally:
+        for layer, policy in before:
+            _set_policy(layer, policy)
+
+
+def half_precision_layers(model: Any) -> list[Any]:
+    """Layers with float32 weights that compute in 16 bits: those of a mixed precision policy."""
+    flatten = getattr(model, "_flatten_layers", None)
+    return [
+        layer
+        for layer in (flatten() if flatten else [])
+        if str(getattr(_policy(layer), "name", "")).startswith("mixed_")
+    ]
+
+
+def _policy(layer: Any) -> Any:
+    return getattr(layer, "dtype_policy", None) or getattr(layer, "_dtype_policy", None)
+
+
+def _set_policy(layer: Any, policy: Any) -> None:
+    if hasattr(layer, "_set_dtype_policy"):
+        layer._set_dtype_policy(policy)  # Keras 2 has no other way
+    else:
+        layer.dtype_policy = policy
+
+
+def _compute_in_float32(name: str, model: Any) -> tuple[str, ...]:
+    """Exporters have no 16-bit convolutions, and the weights are float32 anyway."""
+    layers = half_precision_layers(model)
+    if not layers:
+        return ()
+    policy = _policy(layers[0]).name
+    for layer in layers:
+        _set_policy(layer, "float32")
+    return (f"{name}: trained with {policy}; converted, and compared, computing in float32",)
 
 
 def _tree(framework: Framework) -> Any:

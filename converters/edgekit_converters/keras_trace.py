@@ -126,7 +126,8 @@ def trace(model: LoadedModel, inputs: tuple[TensorSpec, ...], *, unroll: bool = 
             return {n: tf.identity(v) for n, v in model.call(given).items()}
         carried = [tensors[spec.name] for spec in state_inputs]
         outputs, following = _call_with_state(model, given, states, carried)
-        return outputs | {pair[1]: tf.identity(f) for pair, f in zip(pairs, following, strict=True)}
+        after = {pair[1]: f for pair, f in zip(pairs, following, strict=True)}
+        return {n: tf.identity(v) for n, v in (outputs | after).items()}
 
     signature = {s.name: tf.TensorSpec(s.shape, s.dtype, name=s.name) for s in every}
     with _unrolled(model, inputs) if unroll else _as_it_is():

@@ -117,20 +117,19 @@ def prepare_object(
     With `unroll` and recurrent layers it also makes ``unrolled/``: no other process can.
     """
     folder = Path(workspace)
-    loaded = keras_source.from_object(model)
-    _models[workspace,] = loaded
-    made = _prepared(
-        loaded,
-        folder,
-        batch=batch,
-        shapes=shapes,
-        data=data,
-        count=count,
-        preprocess=preprocess,
-    )
-    if unroll and made["recurrent"]:
-        _unroll(loaded, made["inputs"], made["states"], folder / "unrolled")
-    del _models[workspace,]
+    with keras_source.policies_kept(model):
+        loaded = keras_source.from_object(model)
+        made = _prepared(
+            loaded,
+            folder,
+            batch=batch,
+            shapes=shapes,
+            data=data,
+            count=count,
+            preprocess=preprocess,
+        )
+        if unroll and made["recurrent"]:
+            _unroll(loaded, made["inputs"], made["states"], folder / "unrolled")
     _traced.clear()
     return made
 
@@ -202,7 +201,7 @@ def _prepared(
     return describe(model, inputs, folder) | {
         "samples": made.count,
         "random": made.is_random,
-        "warnings": list(made.warnings),
+        "warnings": [*model.warnings, *made.warnings],
         "preprocess": {name: steps.to_dict() for name, steps in made.preprocess.items()},
     }
 

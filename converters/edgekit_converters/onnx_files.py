@@ -7,6 +7,7 @@ from typing import Any
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError, OutputError, SourceError
+from edgekit.recipe import CALIBRATED, Precision
 from edgekit_converters.onnx_edit import graphs, tidy
 
 SIZE_LIMIT_BYTES = 2**31 - 1
@@ -55,20 +56,20 @@ def write(model: Any, out: Path) -> None:
         raise OutputError(message) from error
 
 
-def write_smaller(model: Any, out: Path, float_bytes: int, precision: str) -> None:
-    """Tidy `model`, drop what only helps tools, and write it, if it is smaller than in float.
+def write_compressed(model: Any, out: Path, float_bytes: int, precision: Precision) -> None:
+    """Tidy `model`, drop what only helps tools, and write it.
 
     Raises:
-        ConversionError: it is not smaller than `float_bytes`.
+        ConversionError: its only merit would be its size, and that is not below `float_bytes`.
         OutputError: the file cannot be written.
     """
     tidy(model)
     for graph in graphs(model.graph):
         del graph.value_info[:]
     size = model.ByteSize()
-    if size >= float_bytes:
+    if size >= float_bytes and precision not in CALIBRATED:
         message = (
-            f"{out.name}: {precision} makes this ONNX model no smaller ({size} bytes) than "
+            f"{precision} makes this ONNX model no smaller ({size} bytes) than "
             f"float32 ({float_bytes} bytes); keep float32"
         )
         raise ConversionError(message)

@@ -12,7 +12,7 @@ from edgekit.errors import UsageError
 from edgekit.recipe import IO, Precision
 from edgekit_converters.onnx_candidates import Candidate, LeftInFloat, candidates, weights_of
 from edgekit_converters.onnx_dynamic import quantize_weights
-from edgekit_converters.onnx_files import write_smaller
+from edgekit_converters.onnx_files import write_compressed
 from edgekit_converters.onnx_float16 import store_as_float16
 from edgekit_converters.onnx_int4 import store_as_int4
 from edgekit_converters.onnx_integer_io import io_quantization
@@ -84,7 +84,7 @@ def quantize(
     else:
         message = f"{precision}: not a compressed precision; keep the float32 file"
         raise UsageError(message)
-    write_smaller(model, out, source.stat().st_size, precision)
+    write_compressed(model, out, source.stat().st_size, precision)
     return ()
 
 

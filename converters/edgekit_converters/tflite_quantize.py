@@ -125,6 +125,7 @@ def quantize(
         message = f"{source.name}: has no operator {min(unknown)!r}; `operators` lists them"
         raise UsageError(message)
     names = [text(model.subgraphs[0].tensors[i].name) for i in model.subgraphs[0].outputs]
+    places = _places(model)
     left: tuple[LeftInFloat, ...] = ()
     if precision in CALIBRATED:
         refuse_unquantizable(model, source)
@@ -141,6 +142,7 @@ def quantize(
         if not wanted and all(chosen is Treatment.FLOAT for chosen in decided.values()):
             raise ConversionError(_nothing(source, precision))
     _restore_output_names(made, names)
+    _restore_signatures(made, places)
     set_io(made, io)
     content = write_model(made)
     _check_size(len(content), source, precision)
@@ -320,6 +322,31 @@ def _restore_output_names(made: Any, names: list[str]) -> None:
         if holder is not None and holder is not output:
             holder.name, output.name = output.name, holder.name
             places = {text(tensor.name): tensor for tensor in main.tensors}
+
+
+def _places(model: Any) -> list[dict[str, int]]:
+    """For each signature, where in the graph's list of outputs each of its outputs stands."""
+    return [
+        {
+            text(entry.name): list(model.subgraphs[signature.subgraphIndex].outputs).index(
+                entry.tensorIndex
+            )
+            for entry in signature.outputs or []
+        }
+        for signature in model.signatureDefs or []
+    ]
+
+
+def _restore_signatures(made: Any, places: list[dict[str, int]]) -> None:
+    """Point signatures at the graph's outputs.
+
+    Where an output is also read inside, the quantizer adds a float copy of it as the output, and
+    leaves the signature at the integers.
+    """
+    for signature, outputs in zip(made.signatureDefs or [], places, strict=True):
+        tensors = made.subgraphs[signature.subgraphIndex].outputs
+        for entry in signature.outputs or []:
+            entry.tensorIndex = tensors[outputs[text(entry.name)]]
 
 
 def _has_integer_operators(made: Any) -> bool:

@@ -36,6 +36,7 @@ from edgekit_converters.tflite_io import set_io
 from edgekit_converters.tflite_islands import join_islands
 from edgekit_converters.tflite_load import try_to_run
 from edgekit_converters.tflite_masks import masking_operators
+from edgekit_converters.tflite_pace import slow_in_integers
 from edgekit_converters.tflite_recipe import Treatment, configure
 from edgekit_converters.tflite_storage import storable, store
 from edgekit_converters.tflite_touchup import touch_up
@@ -91,6 +92,7 @@ def quantize(
     samples: Mapping[str, NDArray[Any]] | Calibration | None = None,
     io: IO = "float32",
     keep_float: frozenset[str] = frozenset(),
+    full_integer: bool | None = None,
 ) -> tuple[LeftInFloat, ...]:
     """Write `source`, a float32 TFLite file, to `out` in a smaller precision.
 
@@ -105,10 +107,12 @@ def quantize(
             `calibrate` made of them; ignored by the other precisions.
         io: What an int8 model takes and gives.
         keep_float: Identifiers (see `operators`) of operators to leave in float.
+        full_integer: Whether operators of an int8 file compute on integers even where float32 is
+            faster; by default, they do when `io` is not float32.
 
     Returns:
         The operators that compute in float in an int8 or int16x8 file because there is no integer
-        kernel for them; those of `keep_float` are not among them.
+        kernel for them, or a slow one; those of `keep_float` are not among them.
 
     Raises:
         ConversionError: the graph cannot be said in `precision`, or would not become smaller.
@@ -131,7 +135,12 @@ def quantize(
         refuse_unquantizable(model, source)
         given = samples or {}
         ranges = given if isinstance(given, Calibration) else calibrate(source, given)
-        made, left = _with_integer_activations(model, source, precision, ranges, keep_float)
+        fast = precision == "int8" and not (
+            io != "float32" if full_integer is None else full_integer
+        )
+        made, left = _with_integer_activations(
+            model, source, precision, ranges, keep_float, fast=fast
+        )
     elif precision == "float16":
         halve(model, keep_float)
         made = model
@@ -208,11 +217,15 @@ def _with_integer_activations(
     precision: Precision,
     ranges: Calibration,
     keep_float: frozenset[str],
+    *,
+    fast: bool,
 ) -> tuple[Any, tuple[LeftInFloat, ...]]:
     """Quantize, and leave in float, one after the other, what the runtime has no kernel for."""
     known = {"GATHER"} if precision == "int8" else set()  # to the quantizer; in 16 bits, wastefully
     wanted = storable(model, but=keep_float | known)
     refused = masking_operators(model, ranges)
+    if fast:
+        refused = slow_in_integers(model, keep_float | refused.keys()) | refused
     while True:
         kept = keep_float | wanted | refused.keys()
         made, _ = _run_quantizer(model, source, precision, ranges, frozenset(kept))

@@ -257,9 +257,44 @@ def test_islands_match(
     y = graph.add(kind, inputs, (1, 32), options=options)
     path = graph.save(tmp_path / "island.tflite", y=graph.dense(y, 8))
     samples = {"x": np.random.default_rng(0).normal(size=(16, 1, 32)).astype(np.float32) * 3}
-    assert quantize(path, tmp_path / "out.tflite", "int8", samples=samples) == ()
+    out = tmp_path / "out.tflite"
+    assert quantize(path, out, "int8", samples=samples, full_integer=True) == ()
     expected = run_tflite(path, samples)["y"]
     assert _error(run_tflite(tmp_path / "out.tflite", samples)["y"], expected) < 0.04
+
+
+def _normalized(tiny_graph: Any, path: Path) -> Path:
+    """x ─ FULLY_CONNECTED ─ mean and variance ─ RSQRT ─ MUL ─ FULLY_CONNECTED."""
+    graph = tiny_graph()
+    x = graph.dense(graph.input("x", (4, 32)), 32, name="before")
+    axis = graph.constant(np.array([1]))
+    options = {"options": "ReducerOptions", "keepDims": True}
+    mean = graph.add("MEAN", [x, axis], (4, 1), name="mean", **options)
+    squares = graph.add("SQUARED_DIFFERENCE", [x, mean], (4, 32), name="squares")
+    variance = graph.add("MEAN", [squares, axis], (4, 1), name="variance", **options)
+    inverse = graph.add("RSQRT", [variance], (4, 1), name="inverse")
+    scaled = graph.add("MUL", [x, inverse], (4, 32), name="scaled", options="MulOptions")
+    return graph.save(path, y=graph.dense(scaled, 8, name="after"))  # type: ignore[no-any-return]
+
+
+def test_operators_that_are_slower_in_integers_stay_in_float(
+    tiny_graph: Any, tmp_path: Path, run_tflite: Any
+) -> None:
+    path = _normalized(tiny_graph, tmp_path / "normalized.tflite")
+    samples = {"x": np.random.default_rng(0).normal(size=(16, 4, 32)).astype(np.float32)}
+    out = tmp_path / "out.tflite"
+    left = quantize(path, out, "int8", samples=samples)
+    # MEAN between two slow ones stays float as well: that saves two casts
+    assert [one.identifier for one in left] == ["mean", "squares", "variance", "inverse"]
+    assert {one.reason.partition(";")[0] for one in left} == {"its int8 form is slower"}
+    assert _error(run_tflite(out, samples)["y"], run_tflite(path, samples)["y"]) < 0.05
+
+
+def test_integer_inputs_make_every_operator_integer(tiny_graph: Any, tmp_path: Path) -> None:
+    path = _normalized(tiny_graph, tmp_path / "normalized.tflite")
+    samples = {"x": np.random.default_rng(0).normal(size=(16, 4, 32)).astype(np.float32)}
+    assert quantize(path, tmp_path / "out.tflite", "int8", samples=samples, io="int8") == ()
+    assert not {"QUANTIZE", "DEQUANTIZE"} & set(_names(tmp_path / "out.tflite"))
 
 
 # ---- traps ------------------------------------------------------------------------------------

@@ -60,11 +60,11 @@ class Batch(click.ParamType[int]):
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.argument("model", type=click.Path(path_type=Path)),
+    click.argument("model", type=click.Path(path_type=Path, readable=False)),
     click.option(
         "-o",
         "--out",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         help="Folder for the files, or the file when one is made.  [default: current folder]",
     ),
     click.option(

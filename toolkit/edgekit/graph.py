@@ -75,3 +75,5 @@ class Graph:
     description: str = ""
     main_subgraph: int = 0
     """Where inference begins."""
+    results: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Keys of what each subgraph gives; only ONNX files are read so far."""

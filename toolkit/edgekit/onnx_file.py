@@ -84,6 +84,7 @@ class _Reader:
         self._allowance = Allowance()
         self._inputs: list[tuple[str, Tensor]] = []
         self._outputs: list[tuple[str, Tensor]] = []
+        self._results: dict[int, tuple[str, ...]] = {}
 
     def graph(self) -> Graph:
         found: dict[int, memoryview] = {}
@@ -124,6 +125,7 @@ class _Reader:
             metadata=metadata,
             versions=versions,
             description=text(found[6]) if 6 in found else "",
+            results=self._results,
         )
 
     def _opset(self, data: memoryview) -> None:
@@ -174,6 +176,7 @@ class _Reader:
                 if number != 13:
                     (inputs if number == 11 else outputs).append((key, tensor))
         self._read_nodes(nodes, scope)
+        self._results[scope.number] = tuple(key for key, _ in outputs)
         if scope.number == 0:
             is_weight = {
                 key for key, tensor in self._tensors.items() if tensor.constant is not None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from edgekit import onnx_windows
 from edgekit.graph import Graph, Operator
 from edgekit.onnx_values import (
     LARGEST_SIZE,
@@ -23,18 +24,26 @@ from edgekit.onnx_values import (
     integers,
 )
 
+_MOST_PASSES = 6
+
 
 def infer(graph: Graph) -> dict[str, Sizes | None]:
     """The shape of every tensor of an ONNX graph, or None; free dimensions are 1."""
     known = Shapes(graph)
-    for operator in graph.operators:
-        if operator.domain not in {"", "com.microsoft"}:
-            continue
-        try:
-            with np.errstate(all="ignore"):  # sizes of a graph that makes no sense may overflow
-                _follow(known, operator)
-        except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError):
-            continue  # a graph that makes no sense here: its shapes stay unknown
+    for _ in range(_MOST_PASSES):  # loops come before their bodies, and files may be unsorted
+        before = len(known.sizes)
+        for operator in graph.operators:
+            if operator.domain in {"", "com.microsoft"}:
+                try:
+                    with np.errstate(all="ignore"):  # sizes that make no sense may overflow
+                        _follow(known, operator)
+                except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError):
+                    continue  # a graph that makes no sense here: its shapes stay unknown
+        if len(known.sizes) == before:
+            if not known.rough:
+                break
+            known.sizes = known.rough | known.sizes
+            known.rough = {}
     return {key: known.sizes.get(key) for key in graph.tensors}
 
 
@@ -69,65 +78,6 @@ def _elementwise(known: Shapes, operator: Operator) -> list[Sizes] | None:
 def _same(known: Shapes, operator: Operator) -> list[Sizes] | None:
     sizes = known.of(operator, 0)
     return None if sizes is None else [sizes]
-
-
-def _windows(
-    operator: Operator, spatial: Sizes, kernel: list[int], *, transposed: bool = False
-) -> Sizes:
-    """Sizes after a window slides over `spatial`."""
-    rank = len(spatial)
-    strides = integers(operator, "strides") or [1] * rank
-    dilations = integers(operator, "dilations") or [1] * rank
-    pads = integers(operator, "pads") or [0] * (2 * rank)
-    extra = integers(operator, "output_padding") or [0] * rank
-    automatic = operator.attributes.get("auto_pad", "NOTSET")
-    upward = bool(integer(operator, "ceil_mode", 0))
-    told = integers(operator, "output_shape")
-    if transposed and told:
-        return tuple(told[-rank:])
-    made: list[int] = []
-    for at, size in enumerate(spatial):
-        reach = dilations[at] * (kernel[at] - 1) + 1
-        if automatic in {"SAME_UPPER", "SAME_LOWER"}:
-            made.append(size * strides[at] if transposed else -(-size // strides[at]))
-            continue
-        padding = 0 if automatic == "VALID" else pads[at] + pads[at + rank]
-        if transposed:
-            made.append(strides[at] * (size - 1) + extra[at] + reach - padding)
-        else:
-            room = size + padding - reach
-            made.append((-(-room // strides[at]) if upward else room // strides[at]) + 1)
-    return tuple(made)
-
-
-def _conv(known: Shapes, operator: Operator) -> list[Sizes] | None:
-    at = 3 if operator.name == "QLinearConv" else 1
-    given, weights = known.of(operator, 0), known.of(operator, at)
-    if given is None or weights is None:
-        return None
-    spatial = _windows(operator, given[2:], list(weights[2:]))
-    return [(given[0], weights[0], *spatial)]
-
-
-def _conv_transpose(known: Shapes, operator: Operator) -> list[Sizes] | None:
-    given, weights = known.of(operator, 0), known.of(operator, 1)
-    if given is None or weights is None:
-        return None
-    channels = weights[1] * integer(operator, "group", 1)
-    spatial = _windows(operator, given[2:], list(weights[2:]), transposed=True)
-    return [(given[0], channels, *spatial)]
-
-
-def _pool(known: Shapes, operator: Operator) -> list[Sizes] | None:
-    given, kernel = known.of(operator, 0), integers(operator, "kernel_shape")
-    if given is None or kernel is None:
-        return None
-    return [(*given[:2], *_windows(operator, given[2:], kernel))]
-
-
-def _global_pool(known: Shapes, operator: Operator) -> list[Sizes] | None:
-    given = known.of(operator, 0)
-    return None if given is None else [(*given[:2], *([1] * (len(given) - 2)))]
 
 
 def _matmul(known: Shapes, operator: Operator) -> list[Sizes] | None:
@@ -285,10 +235,9 @@ def _tile(known: Shapes, operator: Operator) -> list[Sizes] | None:
     return [tuple(size * by for size, by in zip(given, times.tolist(), strict=True))]
 
 
-def _resize(known: Shapes, operator: Operator) -> list[Sizes] | None:
-    """To sizes, or by scales; scales are floats, which are not followed."""
-    target = known.value(operator, 3)
-    return None if target is None or not target.size else [tuple(target.tolist())]
+def _dynamic_quantize(known: Shapes, operator: Operator) -> list[Sizes] | None:
+    sizes = known.of(operator, 0)
+    return None if sizes is None else [sizes, (), ()]
 
 
 def _recurrent(known: Shapes, operator: Operator) -> list[Sizes] | None:
@@ -302,30 +251,29 @@ def _recurrent(known: Shapes, operator: Operator) -> list[Sizes] | None:
 
 
 def _loop(known: Shapes, operator: Operator) -> list[Sizes] | None:
-    """What a loop carries from step to step comes out as it went in."""
-    carried = [known.of(operator, at) for at in range(2, len(operator.inputs))]
-    return (
-        None if any(sizes is None for sizes in carried) else [s for s in carried if s is not None]
-    )
-
-
-def _depth_to_space(known: Shapes, operator: Operator) -> list[Sizes] | None:
-    given, block = known.of(operator, 0), integer(operator, "blocksize", 1)
-    if given is None:
+    """What a loop carries comes out as it went in; what it collects, once for each step."""
+    given = [known.of(operator, at) for at in range(2, len(operator.inputs))]
+    made = [sizes for sizes in given if sizes is not None]
+    steps = known.value(operator, 0)
+    if len(made) < len(given):
         return None
-    if operator.name == "SpaceToDepth":
-        return [(given[0], given[1] * block**2, given[2] // block, given[3] // block)]
-    return [(given[0], given[1] // block**2, given[2] * block, given[3] * block)]
+    results = known.graph.results.get(operator.calls[0], ()) if operator.calls else ()
+    for key in results[1 + len(given) :]:
+        collected = known.sizes.get(key)
+        if collected is None or steps is None or steps.size != 1:
+            break
+        made.append((max(0, int(steps.reshape(-1)[0])), *collected))
+    return made
 
 
 _ONE_FOR_ONE = """
 Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization Bernoulli Cast CastLike Ceil Celu Clip Cos
-Cosh CumSum DequantizeLinear Dropout Elu Erf Exp FastGelu Floor Gelu GroupNormalization HardSigmoid
-HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LRN LayerNormalization LeakyRelu Log
-LogSoftmax LpNormalization MeanVarianceNormalization Mish Neg Not QuantizeLinear QuickGelu
-RMSNormalization Reciprocal Relu Round ScatterElements ScatterND Selu Shrink Sigmoid Sign
-SimplifiedLayerNormalization Sin Sinh SkipLayerNormalization Softmax Softplus Softsign Sqrt Swish
-Tan Tanh ThresholdedRelu Trilu BiasGelu Erfc
+Cosh CumSum DequantizeLinear Dropout Elu Erf Exp FastGelu Floor Gelu GroupNormalization
+HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LRN LayerNormalization
+LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization Mish Neg Not QuantizeLinear
+QuickGelu RMSNormalization Reciprocal Relu ReverseSequence Round ScatterElements ScatterND Selu
+Shrink Sigmoid Sign SimplifiedLayerNormalization Sin Sinh SkipLayerNormalization Softmax Softplus
+Softsign Sqrt Swish Tan Tanh ThresholdedRelu Trilu BiasGelu Erfc
 """
 _STRETCHED = """
 Add And BitShift Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or PRelu Pow
@@ -340,15 +288,18 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(_ONE_FOR_ONE.split(), _same),
     **dict.fromkeys(_STRETCHED.split(), _elementwise),
     **dict.fromkeys(_REDUCING.split(), _reduce),
-    **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), _pool),
-    **dict.fromkeys(("Conv", "ConvInteger", "FusedConv", "QLinearConv"), _conv),
-    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), _depth_to_space),
-    **dict.fromkeys(("GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"), _global_pool),
+    **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), onnx_windows.pool),
+    **dict.fromkeys(("Conv", "ConvInteger", "FusedConv", "QLinearConv"), onnx_windows.conv),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), onnx_windows.depth_to_space),
+    **dict.fromkeys(
+        ("GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"), onnx_windows.global_pool
+    ),
     **dict.fromkeys(("GRU", "LSTM", "RNN"), _recurrent),
     **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _matmul),
     "Concat": _concat,
     "ConstantOfShape": _filled,
-    "ConvTranspose": _conv_transpose,
+    "ConvTranspose": onnx_windows.conv_transpose,
+    "DynamicQuantizeLinear": _dynamic_quantize,
     "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
@@ -357,7 +308,8 @@ _RULES: dict[str, _Rule] = {
     "MatMulNBits": _matmul_bits,
     "Pad": _pad,
     "Reshape": _reshape,
-    "Resize": _resize,
+    "Resize": onnx_windows.resize,
+    "Upsample": onnx_windows.resize,
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _squeeze,

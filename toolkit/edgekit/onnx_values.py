@@ -24,9 +24,15 @@ class Shapes:
         """Begin with what the file tells."""
         self.sizes: dict[str, Sizes] = {}
         self.values: dict[str, NDArray[np.int64]] = {}
+        self.graph = graph
+        self.rough: dict[str, Sizes] = {}
+        """Shapes that the file tells of computed tensors with some dimensions left free."""
+        computed = {key for operator in graph.operators for key in operator.outputs}
         for key, tensor in graph.tensors.items():
             if tensor.shape is not None:
-                self.sizes[key] = tuple(1 if size is None else size for size in tensor.shape)
+                is_rough = None in tensor.shape and key in computed
+                filled = tuple(1 if size is None else size for size in tensor.shape)
+                (self.rough if is_rough else self.sizes)[key] = filled
             value = _constant_value(tensor)
             if value is not None:
                 self.values[key] = value
@@ -40,6 +46,16 @@ class Shapes:
         """The integers in input `at`; None when they are not known before it runs."""
         key = operator.inputs[at] if at < len(operator.inputs) else None
         return self.values.get(key) if key else None
+
+    def factors(self, operator: Operator, at: int) -> list[float] | None:
+        """A short stored list of floats in input `at`."""
+        key = operator.inputs[at] if at < len(operator.inputs) else None
+        tensor = self.graph.tensors.get(key or "")
+        if tensor is None or tensor.constant is None or tensor.dtype != "float32":
+            return None
+        if len(tensor.constant) > 4 * LARGEST_VALUE or len(tensor.constant) % 4:
+            return None
+        return [float(value) for value in np.frombuffer(tensor.constant, "<f4")]
 
     def axes(self, operator: Operator, at: int) -> list[int] | None:
         """Axes, which were an attribute in old operator sets and are an input in new ones."""

@@ -95,6 +95,8 @@ def _data_type(graph: Graph, operator: Operator, target: Target) -> str:
         hybrid = dtypes[0] == "float32" and bool(_INTEGERS & set(dtypes[1:]))
         if operator.name in _WEIGHTED and hybrid:
             return "float inputs with integer weights (dynamic range) are not supported there"
+    elif operator.name == "SQUARED_DIFFERENCE" and dtypes[0] == "int16":
+        return "does not take int16 there"
     if target == "tflite-runtime":
         if operator.name == "DEQUANTIZE" and dtypes[0] in {"int4", "int2", "uint4"}:
             return f"does not take {dtypes[0]} there"

@@ -6,21 +6,18 @@ quantize(Path("m.float32.tflite"), Path("m.int8.tflite"), "int8", samples=ranges
 
 from __future__ import annotations
 
-import contextlib
-import io as io_module
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
-from edgekit._lazy import need
 from edgekit.errors import ConversionError, OutputError, SourceError, UsageError
 from edgekit.recipe import CALIBRATED, IO, Precision
-from edgekit_converters.tflite_bias import widened_weights
 from edgekit_converters.tflite_calibrate import Calibration, calibrate, refuse_unquantizable
+from edgekit_converters.tflite_ends import Ends
+from edgekit_converters.tflite_engine import run_quantizer
 from edgekit_converters.tflite_float16 import halve
 from edgekit_converters.tflite_graph import (
     constant,
@@ -28,22 +25,16 @@ from edgekit_converters.tflite_graph import (
     is_custom,
     read_model,
     schema,
-    text,
     walk,
     write_model,
 )
+from edgekit_converters.tflite_integer import LeftInFloat, nothing_to_do, with_integer_activations
 from edgekit_converters.tflite_io import set_io
-from edgekit_converters.tflite_islands import join_islands
 from edgekit_converters.tflite_load import try_to_run
-from edgekit_converters.tflite_masks import masking_operators
-from edgekit_converters.tflite_pace import slow_in_integers
-from edgekit_converters.tflite_recipe import Treatment, configure
+from edgekit_converters.tflite_recipe import Treatment
 from edgekit_converters.tflite_storage import storable, store
-from edgekit_converters.tflite_touchup import touch_up
 
 __all__ = ["Calibration", "Candidate", "LeftInFloat", "calibrate", "operators", "quantize"]
-
-_CAST = ("QUANTIZE", "DEQUANTIZE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +47,6 @@ class Candidate:
     """Its name in the TFLite schema, such as ``CONV_2D``."""
     weight_bytes: int
     """Bytes of its constant inputs in float32."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftInFloat:
-    """One operator that computes in float although integers were asked for, and why."""
-
-    identifier: str
-    operator: str
-    reason: str
 
 
 def operators(source: Path) -> tuple[Candidate, ...]:
@@ -128,8 +110,7 @@ def quantize(
     if unknown:
         message = f"{source.name}: has no operator {min(unknown)!r}; `operators` lists them"
         raise UsageError(message)
-    names = [text(model.subgraphs[0].tensors[i].name) for i in model.subgraphs[0].outputs]
-    places = _places(model)
+    ends = Ends.of(model)
     left: tuple[LeftInFloat, ...] = ()
     if precision in CALIBRATED:
         refuse_unquantizable(model, source)
@@ -138,7 +119,7 @@ def quantize(
         fast = precision == "int8" and not (
             io != "float32" if full_integer is None else full_integer
         )
-        made, left = _with_integer_activations(
+        made, left = with_integer_activations(
             model, source, precision, ranges, keep_float, fast=fast
         )
     elif precision == "float16":
@@ -146,12 +127,11 @@ def quantize(
         made = model
     else:
         wanted = storable(model, but=keep_float)
-        made, decided = _run_quantizer(model, source, precision, None, keep_float)
+        made, decided = run_quantizer(model, source, precision, None, keep_float)
         store(made, wanted)
         if not wanted and all(chosen is Treatment.FLOAT for chosen in decided.values()):
-            raise ConversionError(_nothing(source, precision))
-    _restore_output_names(made, names)
-    _restore_signatures(made, places)
+            raise ConversionError(nothing_to_do(source, precision))
+    ends.restore(made)
     set_io(made, io)
     content = write_model(made)
     _check_size(len(content), source, precision)
@@ -209,175 +189,6 @@ def _check_run(content: bytes, source: Path, precision: Precision) -> None:
             "use another precision"
         )
         raise ConversionError(message)
-
-
-def _with_integer_activations(
-    model: Any,
-    source: Path,
-    precision: Precision,
-    ranges: Calibration,
-    keep_float: frozenset[str],
-    *,
-    fast: bool,
-) -> tuple[Any, tuple[LeftInFloat, ...]]:
-    """Quantize, and leave in float, one after the other, what the runtime has no kernel for."""
-    known = {"GATHER"} if precision == "int8" else set()  # to the quantizer; in 16 bits, wastefully
-    wanted = storable(model, but=keep_float | known)
-    refused = masking_operators(model, ranges)
-    if fast:
-        refused = slow_in_integers(model, keep_float | refused.keys()) | refused
-    while True:
-        kept = keep_float | wanted | refused.keys()
-        made, _ = _run_quantizer(model, source, precision, ranges, frozenset(kept))
-        store(made, wanted)
-        join_islands(made, ranges, keep_float | refused.keys(), bits=_bits(precision))
-        failure = try_to_run(write_model(made))
-        if failure is None:
-            break
-        culprit = _culprit(model, made, failure.operator_index)
-        if culprit is None or culprit in refused:
-            message = (
-                f"{source.name}: the {precision} file does not run ({failure.reason}); use dynamic"
-            )
-            raise ConversionError(message)
-        refused[culprit] = failure.reason
-    left = tuple(
-        LeftInFloat(
-            identifier=name,
-            operator=kind,
-            reason=refused.get(name) or f"no {precision} form of {kind}",
-        )
-        for name, kind in _still_float(model, made)
-        if name not in keep_float
-    )
-    if not _has_integer_operators(made):
-        raise ConversionError(_nothing(source, precision))
-    return made, left
-
-
-def _run_quantizer(
-    model: Any,
-    source: Path,
-    precision: Precision,
-    ranges: Calibration | None,
-    keep_float: frozenset[str],
-) -> tuple[Any, dict[str, Treatment]]:
-    module = need("ai_edge_quantizer.quantizer", extra="convert")
-    files = need("ai_edge_litert.tools.flatbuffer_utils", extra="convert")
-    quantizer = module.Quantizer(write_model(model))
-    decided = configure(quantizer, model, precision, keep_float)
-    if not quantizer.get_quantization_recipe():
-        return model, decided
-    statistics: dict[str, Any] | None = None
-    if ranges is not None:
-        statistics = dict(ranges.statistics())
-        statistics |= widened_weights(model, ranges, bits=_bits(precision))
-    with _quantizer_errors(source, precision), _quiet():
-        result = quantizer.quantize(
-            statistics, enable_progress_bar=False, enable_progress_report=False
-        )
-    made = files.read_model_from_bytearray(bytes(result.quantized_model))
-    touch_up(made)
-    return made, decided
-
-
-def _bits(precision: Precision) -> Literal[8, 16]:
-    return 16 if precision == "int16x8" else 8
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bars, which would be quoted as the last words of a child that dies."""
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io_module.StringIO()):
-        warnings.simplefilter("ignore", UserWarning)  # of its way of checking the ranges
-        yield
-
-
-@contextlib.contextmanager
-def _quantizer_errors(source: Path, precision: Precision) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
-        message = (
-            f"{source.name}: {precision} failed in ai-edge-quantizer: {first.rstrip('.')}; "
-            "use dynamic or float16"
-        )
-        raise ConversionError(message) from error
-
-
-def _culprit(model: Any, made: Any, index: int | None) -> str | None:
-    """The operator of the float `model` that stands at `index` in the quantized graph."""
-    main = made.subgraphs[0]
-    if index is None or index >= len(main.operators):
-        return None
-    name = identifier(main, main.operators[index])
-    return name if name in {identifier(s, operator) for s, operator, _ in walk(model)} else None
-
-
-def _still_float(model: Any, made: Any) -> list[tuple[str, str]]:
-    float32 = schema().TensorType.FLOAT32
-    known = {identifier(subgraph, operator) for subgraph, operator, _ in walk(model)}
-    found = []
-    for subgraph, operator, name in walk(made):
-        is_float = any(subgraph.tensors[i].type == float32 for i in operator.outputs if i >= 0)
-        if is_float and name not in _CAST and identifier(subgraph, operator) in known:
-            found.append((identifier(subgraph, operator), name))
-    return found
-
-
-def _restore_output_names(made: Any, names: list[str]) -> None:
-    """Call the outputs as before: the quantizer leaves their names to the integers inside."""
-    main = made.subgraphs[0]
-    places = {text(tensor.name): tensor for tensor in main.tensors}
-    for index, name in zip(main.outputs, names, strict=True):
-        output, holder = main.tensors[index], places.get(name)
-        if holder is not None and holder is not output:
-            holder.name, output.name = output.name, holder.name
-            places = {text(tensor.name): tensor for tensor in main.tensors}
-
-
-def _places(model: Any) -> list[dict[str, int]]:
-    """For each signature, where in the graph's list of outputs each of its outputs stands."""
-    return [
-        {
-            text(entry.name): list(model.subgraphs[signature.subgraphIndex].outputs).index(
-                entry.tensorIndex
-            )
-            for entry in signature.outputs or []
-        }
-        for signature in model.signatureDefs or []
-    ]
-
-
-def _restore_signatures(made: Any, places: list[dict[str, int]]) -> None:
-    """Point signatures at the graph's outputs.
-
-    Where an output is also read inside, the quantizer adds a float copy of it as the output, and
-    leaves the signature at the integers.
-    """
-    for signature, outputs in zip(made.signatureDefs or [], places, strict=True):
-        tensors = made.subgraphs[signature.subgraphIndex].outputs
-        for entry in signature.outputs or []:
-            entry.tensorIndex = tensors[outputs[text(entry.name)]]
-
-
-def _has_integer_operators(made: Any) -> bool:
-    return any(
-        subgraph.tensors[index].quantization is not None
-        and subgraph.tensors[index].quantization.scale is not None
-        for subgraph, operator, name in walk(made)
-        if name not in _CAST
-        for index in operator.outputs
-        if index >= 0
-    )
-
-
-def _nothing(source: Path, precision: Precision) -> str:
-    return (
-        f"{source.name}: has nothing that {precision} makes smaller; "
-        "keep the float32 file, or try float16"
-    )
 
 
 def _weight_bytes(model: Any, subgraph: Any, operator: Any) -> int:

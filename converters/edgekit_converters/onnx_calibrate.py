@@ -30,7 +30,7 @@ def observe(model: Any, samples: Mapping[str, NDArray[Any]]) -> dict[str, Range]
 
     The next sample may go beyond all samples seen: a range is a little wider than what was seen,
     the more so the fewer they were. But an extreme that several samples have in common is a limit
-    (of pixels, of a clamp), and not exceeded; neither is zero.
+    (of pixels, say), and not exceeded; neither are zero and the limits of an operator.
 
     Args:
         model: an ``onnx.ModelProto`` whose tensor types are inferred.
@@ -57,16 +57,20 @@ def observe(model: Any, samples: Mapping[str, NDArray[Any]]) -> dict[str, Range]
             raise DataError(message) from error
         lows.add([-value for value in seen[: len(names)]])
         highs.add(seen[len(names) :])
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    bounds = {node.output[0]: limits(node, constants) for node in model.graph.node if node.output}
     margin = min(LARGEST_MARGIN, MARGIN_SAMPLES / count)
     ranges = {}
     for index, name in enumerate(names):
         low, high = -float(lows.values[index]), float(highs.values[index])
         if low <= high and low > -_MASK and high < _MASK:
             more = margin * (high - low)
-            ranges[name] = (
+            wider = (
                 low - more if low < 0 and lows.times[index] == 1 else low,
                 high + more if high > 0 and highs.times[index] == 1 else high,
             )
+            least, most = bounds.get(name, (-np.inf, np.inf))
+            ranges[name] = (max(wider[0], least), min(wider[1], most))
         elif name in outputs:
             message = (
                 f"output {name!r}: NaN, infinite or larger than {_MASK:g} on the calibration data; "
@@ -74,6 +78,29 @@ def observe(model: Any, samples: Mapping[str, NDArray[Any]]) -> dict[str, Range]
             )
             raise ConversionError(message)
     return ranges
+
+
+def limits(node: Any, constants: Mapping[str, Any]) -> Range:
+    """What the first output of `node` cannot leave, whatever the input; infinite where unknown.
+
+    Args:
+        node: an ``onnx.NodeProto``.
+        constants: the graph's initializers by name.
+    """
+    if node.op_type in ("HardSigmoid", "Sigmoid", "Softmax"):
+        return 0.0, 1.0
+    if node.op_type in ("Softsign", "Tanh"):
+        return -1.0, 1.0
+    if node.op_type == "Relu":
+        return 0.0, np.inf
+    if node.op_type != "Clip":
+        return -np.inf, np.inf
+    onnx = need("onnx", extra="convert")
+    found = [-np.inf, np.inf]
+    for index, name in enumerate(node.input[1:3]):
+        if name in constants:
+            found[index] = float(onnx.numpy_helper.to_array(constants[name]).item())
+    return found[0], found[1]
 
 
 class _Extreme:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgekit._lazy import need
-from edgekit_converters.onnx_calibrate import Range
+from edgekit_converters.onnx_calibrate import Range, limits
 from edgekit_converters.onnx_edit import Wiring, settings
 
 PRODUCTS = frozenset({"Conv", "Gemm", "MatMul"})
@@ -193,16 +193,8 @@ def _tensors(
 
 
 def _clamps_no_more(node: Any, wiring: Wiring, seen: Range) -> bool:
-    """Whether integers that cover `seen` cannot leave the interval that `node` clamps to."""
-    onnx = need("onnx", extra="convert")
-    low, high = (0.0, np.inf) if node.op_type == "Relu" else (-np.inf, np.inf)
-    if node.op_type == "Clip":
-        given = [*node.input[1:], "", ""][:2]
-        if any(name and not wiring.is_constant(name) for name in given):
-            return False
-        if given[0]:
-            low = float(onnx.numpy_helper.to_array(wiring.constants[given[0]]).item())
-        if given[1]:
-            high = float(onnx.numpy_helper.to_array(wiring.constants[given[1]]).item())
-    # Zero is always covered, and rounding the zero point may move the limits by half a step.
+    """Whether integers that cover `seen` and zero cannot leave the interval `node` clamps to."""
+    if any(name and not wiring.is_constant(name) for name in node.input[1:]):
+        return False
+    low, high = limits(node, wiring.constants)
     return low <= min(seen[0], 0.0) and max(seen[1], 0.0) <= high

@@ -13,6 +13,7 @@ from edgekit._lazy import need
 from edgekit.errors import ConversionError
 from edgekit_converters.onnx_edit import fresh, graphs, set_nodes, tensor_names, tidy
 from edgekit_converters.onnx_files import read, write
+from edgekit_converters.onnx_names import renumber
 from edgekit_converters.onnx_recurrent import replace_loops
 
 MANIFEST_KEY = "edgekit.manifest"
@@ -36,6 +37,7 @@ def repair(model: Any, *, inputs: Mapping[str, str], outputs: Mapping[str, str])
     drop_stray_inputs(repaired, wanted=inputs)
     rename_io(repaired, inputs, outputs)
     replace_loops(repaired)
+    renumber(repaired)
     tidy(repaired)
     return repaired
 

@@ -496,6 +496,27 @@ def test_limits_that_several_samples_share_are_taken_as_they_are(dense: Path) ->
     assert calibrate(dense, {"x": values}).ranges["x"] == (0, 255)
 
 
+def test_a_clamp_that_one_sample_reaches_is_not_widened_and_disappears(tmp_path: Path) -> None:
+    source = save(
+        tmp_path / "m.onnx",
+        [node("Conv", "x w", "c"), node("Clip", "c zero six", "r"), node("Conv", "r v", "y")],
+        {
+            "w": normal(8, 4, 3, 3, scale=0.1),
+            "v": normal(8, 8, 3, 3),
+            "zero": np.array(0.0),
+            "six": np.array(6.0),
+        },
+        {"x": [1, 4, 9, 9]},
+        ["y"],
+    )
+    values = normal(6, 1, 4, 9, 9)
+    values[3] *= 100
+    known = calibrate(source, {"x": values})
+    known.quantize(tmp_path / "out.onnx")
+    assert known.ranges["r"] == (0, 6)
+    assert "Clip" not in op_types(tmp_path / "out.onnx")
+
+
 # ---- integer inputs and outputs -------------------------------------------------------------
 
 

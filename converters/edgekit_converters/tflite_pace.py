@@ -32,7 +32,8 @@ _FLOAT_ONLY = frozenset(
     {"COS", "EXP", "FLOOR", "FLOOR_DIV", "LOG", "MINIMUM", "NEG", "POW", "SIN", "SQUARE"}
 )
 _CHEAP = frozenset({"ADD", "MAXIMUM", "MEAN", "MUL", "RESHAPE", "SOFTMAX", "SUB", "SUM"})
-REASON = "its int8 form is slower; --io int8 or uint8 makes every operator int8"
+SLOW_REASON = "faster in float32 (--io int8 or uint8 makes all of them int8)"
+BETWEEN_REASON = "stands between operators in float32"
 
 
 def slow_in_integers(model: Any, floats: Iterable[str]) -> dict[str, str]:
@@ -47,17 +48,19 @@ def slow_in_integers(model: Any, floats: Iterable[str]) -> dict[str, str]:
     kinds = {identifier(subgraph, operator): name for subgraph, operator, name in walk(model)}
     neighbours = _neighbours(model)
     fixed = set(floats) | {one for one, kind in kinds.items() if kind in _FLOAT_ONLY}
-    slow = {one for one, kind in kinds.items() if kind in _SLOW and one not in fixed}
+    found = {o: SLOW_REASON for o, kind in kinds.items() if kind in _SLOW and o not in fixed}
     candidates = {one for one, kind in kinds.items() if kind in _CHEAP} - fixed
     while True:
         joining = {
             one
             for one in candidates
-            if 0 < len(neighbours[one]) <= 2 * sum(n in fixed | slow for n in neighbours[one])
+            if 0
+            < len(neighbours[one])
+            <= 2 * sum(n in fixed or n in found for n in neighbours[one])
         }
         if not joining:
-            return {one: REASON for one in kinds if one in slow}
-        slow |= joining
+            return {one: found[one] for one in kinds if one in found}
+        found |= dict.fromkeys(joining, BETWEEN_REASON)
         candidates -= joining
 
 

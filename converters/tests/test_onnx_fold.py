@@ -1,4 +1,4 @@
-"""Folding what follows a 1-D convolution into it."""
+"""Folding what follows a 1-D convolution into it, and hard sigmoids into one operator."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgekit_converters.onnx_fold import fold_into_convolutions
+from edgekit_converters.onnx_hard_sigmoid import join_hard_sigmoids
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -96,3 +97,25 @@ def test_a_constant_along_another_axis_stays() -> None:
 def test_a_value_that_others_read_stays() -> None:
     given = model(("Squeeze", "c axes", "s"), ("Mul", "s k", "y"), outputs=("y", "s"))
     assert folded(given) == ["Conv", "Squeeze", "Mul"]
+
+
+def hard_sigmoid(*, three: float = 3, six: float = 6, sixth: float = 1 / 6) -> Any:
+    given = model(("Add", "three c", "a"), ("Clip", "a zero six", "l"), ("Mul", "l sixth", "y"))
+    for name, value in {"three": three, "zero": 0, "six": six, "sixth": sixth}.items():
+        number = onnx.numpy_helper.from_array(np.array(value, np.float32), name)
+        given.graph.initializer.append(number)
+    return given
+
+
+def test_a_hard_sigmoid_in_three_operators_becomes_one() -> None:
+    given = hard_sigmoid()
+    before = run(given)
+    join_hard_sigmoids(given)
+    assert [node.op_type for node in given.graph.node] == ["Conv", "HardSigmoid"]
+    np.testing.assert_allclose(run(given)[0], before[0], atol=1e-6)
+
+
+def test_a_clip_that_does_not_end_at_one_stays() -> None:
+    given = hard_sigmoid(sixth=0.2)
+    join_hard_sigmoids(given)
+    assert [node.op_type for node in given.graph.node] == ["Conv", "Add", "Clip", "Mul"]

@@ -89,10 +89,11 @@ def _data_type(graph: Graph, operator: Operator, target: Target) -> str:
     dtypes = [graph.tensors[key].dtype if key else "" for key in operator.inputs]
     if not dtypes:
         return ""
+    activations = dtypes[2 if operator.name == "TRANSPOSE_CONV" and len(dtypes) > 2 else 0]
+    hybrid = activations == "float32" and bool(_INTEGERS & set(dtypes[1:]))
     if target == "tflite-micro":
         if operator.name == "DEQUANTIZE" and dtypes[0] not in {"int8", "int16", "uint8"}:
             return f"does not take {dtypes[0]} there, which {dtypes[0]} weights need"
-        hybrid = dtypes[0] == "float32" and bool(_INTEGERS & set(dtypes[1:]))
         if operator.name in _WEIGHTED and hybrid:
             return "float inputs with integer weights (dynamic range) are not supported there"
     elif operator.name == "SQUARED_DIFFERENCE" and dtypes[0] == "int16":
@@ -102,6 +103,8 @@ def _data_type(graph: Graph, operator: Operator, target: Target) -> str:
             return f"does not take {dtypes[0]} there"
         if operator.name == "RSQRT" and dtypes[0] == "int16":
             return "does not take int16 there"
+        if operator.name == "TRANSPOSE_CONV" and hybrid:
+            return "float inputs with integer weights (dynamic range) are not supported there"
     return ""
 
 

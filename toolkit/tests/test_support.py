@@ -89,6 +89,20 @@ def test_dynamic_range_models_do_not_run_on_microcontrollers() -> None:
     assert reasons(tflite(operator("CONV_2D", "x", "w"), x="int8", w="int8"), "tflite-micro") == []
 
 
+def test_dynamic_range_transposed_convolutions_run_only_on_litert() -> None:
+    graph = tflite(operator("TRANSPOSE_CONV", "s", "w", "x"), s="int32", w="int8", x="float32")
+    assert "dynamic range" in reasons(graph, "tflite-runtime")[0]
+    assert "dynamic range" in reasons(graph, "tflite-micro")[0]
+    assert reasons(graph, "litert") == []
+
+
+def test_differences_of_int16_are_squared_on_microcontrollers_only() -> None:
+    graph = tflite(operator("SQUARED_DIFFERENCE", "x", "x"), x="int16")
+    assert reasons(graph, "tflite-micro") == []
+    for target in TARGETS[1:3]:
+        assert reasons(graph, target) == ["SQUARED_DIFFERENCE: does not take int16 there"]
+
+
 def test_types_that_dequantize_does_not_take() -> None:
     half = tflite(operator("DEQUANTIZE", "w"), w="float16")
     quarter = tflite(operator("DEQUANTIZE", "w"), w="int4")

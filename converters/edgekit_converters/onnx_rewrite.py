@@ -17,6 +17,8 @@ from edgekit_converters.onnx_hard_sigmoid import join_hard_sigmoids
 from edgekit_converters.onnx_names import renumber
 from edgekit_converters.onnx_recurrent import replace_loops
 
+_ERF_NAMES = ("/one", "/erf", "/root")
+_FLOAT32_ROUNDING = 1e-6
 MANIFEST_KEY = "edgekit.manifest"
 """Where the manifest stands in the model's ``metadata_props``."""
 
@@ -47,25 +49,65 @@ def repair(model: Any, *, inputs: Mapping[str, str], outputs: Mapping[str, str])
 
 
 def replace_erfc(model: Any) -> None:
-    """Say ``Erfc(x)``, which ONNX does not have, as ``1 - Erf(x)``; in place."""
+    """Say ``Erfc(x)``, which ONNX does not have, as ``1 - Erf(x)``; in place.
+
+    An exact GELU is exported as ``0.5 x Erfc(-x / sqrt(2))``. It becomes
+    ``0.5 x (Erf(x / sqrt(2)) + 1)``, which ONNX Runtime knows for a GELU and computes in one pass.
+    """
     onnx = need("onnx", extra="convert")
+    make = onnx.helper.make_node
     taken = tensor_names(model)
     for graph in graphs(model.graph):
+        makers = {name: node for node in graph.node for name in node.output}
         nodes = []
         for node in graph.node:
             if node.op_type != "Erfc" or node.domain:
                 nodes.append(node)
                 continue
-            one, error = (
-                fresh(node.output[0] + "/one", taken),
-                fresh(node.output[0] + "/erf", taken),
-            )
+            one, error, root = (fresh(node.output[0] + what, taken) for what in _ERF_NAMES)
             graph.initializer.append(onnx.numpy_helper.from_array(np.array(1, np.float32), one))
+            data = _x_of_gelu(graph, makers, node.input[0])
+            if data is None:
+                nodes.append(make("Erf", [node.input[0]], [error], name=node.name + "/Erf"))
+                nodes.append(make("Sub", [one, error], [node.output[0]], name=node.name))
+                continue
+            sqrt_2 = np.array(np.sqrt(2), np.float32)
+            graph.initializer.append(onnx.numpy_helper.from_array(sqrt_2, root + "_2"))
             nodes += [
-                onnx.helper.make_node("Erf", [node.input[0]], [error], name=node.name + "/Erf"),
-                onnx.helper.make_node("Sub", [one, error], [node.output[0]], name=node.name),
+                make("Div", [data, root + "_2"], [root], name=node.name + "/Div"),
+                make("Erf", [root], [error], name=node.name + "/Erf"),
+                make("Add", [error, one], [node.output[0]], name=node.name),
             ]
         set_nodes(graph, nodes)
+        _drop_unread(graph)
+
+
+def _x_of_gelu(graph: Any, makers: Mapping[str, Any], name: str) -> str | None:
+    """The x of which `name` is -x / sqrt(2), if it is that."""
+    onnx = need("onnx", extra="convert")
+    scaled = makers.get(name)
+    if scaled is None or scaled.op_type != "Mul":
+        return None
+    constants = {t.name: t for t in graph.initializer if not t.dims}
+    for data, other in (scaled.input, reversed(scaled.input)):
+        negated = makers.get(data)
+        if other in constants and negated is not None and negated.op_type == "Neg":
+            factor = float(onnx.numpy_helper.to_array(constants[other]).item())
+            if abs(factor - np.sqrt(0.5)) < _FLOAT32_ROUNDING:
+                found: str = negated.input[0]
+                return found
+    return None
+
+
+def _drop_unread(graph: Any) -> None:
+    """Remove nodes whose outputs nobody reads any more."""
+    while True:
+        read = {name for inner in graphs(graph) for node in inner.node for name in node.input}
+        read |= {value.name for inner in graphs(graph) for value in inner.output}
+        kept = [node for node in graph.node if not read.isdisjoint(node.output)]
+        if len(kept) == len(graph.node):
+            return
+        set_nodes(graph, kept)
 
 
 def drop_stray_inputs(model: Any, *, wanted: Mapping[str, str]) -> None:

@@ -55,6 +55,26 @@ def test_erfc_becomes_one_minus_erf() -> None:
     np.testing.assert_allclose(run(found, x=X)[0], wanted, atol=2e-7)
 
 
+def test_an_exact_gelu_is_said_as_onnx_runtime_knows_it() -> None:
+    half, root = np.array(0.5, np.float32), np.array(np.sqrt(0.5), np.float32)
+    given = model(
+        [
+            ("Mul", "half x", "h"),
+            ("Neg", "x", "n"),
+            ("Mul", "n root", "s"),
+            ("Erfc", "s", "e"),
+            ("Mul", "h e", "y"),
+        ],
+        ["x"],
+        ["y"],
+        {"half": half, "root": root},
+    )
+    found = repair(given, inputs={"x": "x"}, outputs={})
+    assert [node.op_type for node in found.graph.node] == ["Mul", "Div", "Erf", "Add", "Mul"]
+    wanted = [[-0.04550026, -0.15426877, 0.0, 2.99595031]]  # x times the normal distribution
+    np.testing.assert_allclose(run(found, x=X)[0], wanted, atol=3e-7)
+
+
 def test_the_given_model_is_not_changed() -> None:
     given = model([("Erfc", "x", "y")], ["x"], ["y"])
     before = given.SerializeToString()

@@ -96,6 +96,21 @@ def name_nodes(model: Any) -> None:
             seen.add(node.name)
 
 
+def float_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Shapes of all float tensors of the main graph, as far as known; 0 for a free dimension."""
+    onnx = need("onnx", extra="convert")
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    found = {
+        value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+        for value in [*graph.input, *graph.value_info, *graph.output]
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+    found |= {
+        t.name: tuple(t.dims) for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT
+    }
+    return found
+
+
 def settings(node: Any) -> dict[str, Any]:
     """The attributes of `node` by name."""
     onnx = need("onnx", extra="convert")

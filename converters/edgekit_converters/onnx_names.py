@@ -1,18 +1,41 @@
 """Names inside an ONNX graph that are the same at every export of the same model.
 
 tf2onnx numbers the nodes and constants it adds (``const_fold_opt__47``) in an order that follows
-memory addresses, so two exports of one model differ. Here the numbers are given again, in the
-order in which the graph uses them.
+memory addresses, and goes on counting in a process that exports a second model. `fix_order` takes
+the addresses out of it, `renumber` gives the numbers again in the order in which the graph uses
+them; together they make two exports of one model the same, byte for byte.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
 from edgekit_converters.onnx_edit import graphs
 
-_NUMBERED = re.compile(r"__\d+(?=$|:\d+$|/)")
+_NUMBERED = re.compile(r"__\d+(?=$|:\d+$|/)|_\d+_frozen_\d+")
+
+
+def fix_order() -> None:
+    """Make tf2onnx go through its sets of nodes in the order in which the nodes were made.
+
+    Nodes in a set are found by their hash, which is their address unless something else is said;
+    which of two equal nodes survives a merge, and under which name, depends on it.
+    """
+    from tf2onnx.graph import Node
+
+    if getattr(Node, "edgekit_numbers", None) is not None:
+        return
+    plain = Node.__init__
+    Node.edgekit_numbers = itertools.count()
+
+    def numbered(self: Any, *args: Any, **kwargs: Any) -> None:
+        self.edgekit_number = next(Node.edgekit_numbers)
+        plain(self, *args, **kwargs)
+
+    Node.__init__ = numbered
+    Node.__hash__ = lambda self: self.edgekit_number
 
 
 def renumber(model: Any) -> None:

@@ -16,6 +16,7 @@ from edgekit_converters.onnx_edit import name_nodes, tidy
 from edgekit_converters.onnx_files import read
 from edgekit_converters.onnx_fold import fold_into_convolutions
 from edgekit_converters.onnx_hard_sigmoid import join_hard_sigmoids
+from edgekit_converters.onnx_layer_norm import join_layer_normalizations
 from edgekit_converters.onnx_recurrent import replace_loops
 
 
@@ -45,6 +46,7 @@ def _prepared(source: Path, _: tuple[int, int]) -> bytes:
     name_nodes(model)
     replace_loops(model)
     join_hard_sigmoids(model)
+    join_layer_normalizations(model)
     fold_into_convolutions(model)
     del model.graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)

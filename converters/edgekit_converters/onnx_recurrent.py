@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit._lazy import need
-from edgekit_converters.onnx_edit import drop_unused_weights, fresh, set_nodes, tensor_names
+from edgekit_converters.onnx_edit import (
+    drop_unused_weights,
+    float_shapes,
+    fresh,
+    set_nodes,
+    tensor_names,
+)
 
 _TOLERANCE = 2e-5
 """Largest difference between loop and operator; states are of the order of 1."""
@@ -86,7 +92,7 @@ def _take_apart(model: Any, node: Any) -> Steps | None:
     after = [value.name for value in body.output[1 : 1 + count]]
     outer = dict(zip(inside, node.input[2:], strict=True))
     same = {i for i in range(count) if after[i] == inside[i]}
-    shapes = _shapes(model)
+    shapes = float_shapes(model)
     states = tuple(
         i for i in range(count) if i not in same and len(shapes.get(node.input[2 + i], ())) == 2
     )
@@ -124,21 +130,6 @@ def _take_apart(model: Any, node: Any) -> Steps | None:
         units=state[1],
         weights={name: w for name, w in weights.items() if name not in node.input[:2]},
     )
-
-
-def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
-    """Shapes of all tensors of the main graph, as far as known; 0 for a free dimension."""
-    onnx = need("onnx", extra="convert")
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    found = {
-        value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
-        for value in [*graph.input, *graph.value_info, *graph.output]
-        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    }
-    found |= {
-        t.name: tuple(t.dims) for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT
-    }
-    return found
 
 
 # ---- what it could be -----------------------------------------------------------------------

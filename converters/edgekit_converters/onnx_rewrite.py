@@ -14,6 +14,7 @@ from edgekit.errors import ConversionError
 from edgekit_converters.onnx_edit import fresh, graphs, set_nodes, tensor_names, tidy
 from edgekit_converters.onnx_files import read, write
 from edgekit_converters.onnx_hard_sigmoid import join_hard_sigmoids
+from edgekit_converters.onnx_layer_norm import join_layer_normalizations
 from edgekit_converters.onnx_names import renumber
 from edgekit_converters.onnx_recurrent import replace_loops
 
@@ -26,7 +27,8 @@ MANIFEST_KEY = "edgekit.manifest"
 def repair(model: Any, *, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Any:
     """A copy of `model` without the known faults of the exporter, with other names outside.
 
-    What runs much faster said otherwise is said otherwise: recurrent layers, hard sigmoids.
+    What runs much faster said otherwise is said otherwise: recurrent layers, layer
+    normalisations, hard sigmoids.
 
     Args:
         model: an ``onnx.ModelProto``; it is not changed.
@@ -43,6 +45,7 @@ def repair(model: Any, *, inputs: Mapping[str, str], outputs: Mapping[str, str])
     rename_io(repaired, inputs, outputs)
     replace_loops(repaired)
     join_hard_sigmoids(repaired)
+    join_layer_normalizations(repaired)
     renumber(repaired)
     tidy(repaired)
     return repaired

@@ -36,14 +36,14 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="FILE")
     parser.add_argument("--jobs", type=int, default=1, help="conversions at a time")
     parser.add_argument("--again", action="store_true", help="drop the results kept for --only")
-    parser.add_argument("--keep-going-with", choices=("results",), help="convert nothing more")
+    parser.add_argument("--only-write", action="store_true", help="convert nothing more")
     arguments = parser.parse_args()
     cache: Path = arguments.cache
-    if not arguments.keep_going_with and build.build(cache, arguments.only):
+    if not arguments.only_write and build.build(cache, arguments.only):
         return 1
     (cache / "results").mkdir(exist_ok=True)
     tasks = _tasks(cache, arguments.only)
-    if not arguments.keep_going_with:
+    if not arguments.only_write:
         if arguments.again:
             for _, key, _, _ in tasks:
                 (cache / "results" / f"{key}.json").unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -65,6 +66,8 @@ def build(folder: Path, only: list[str]) -> int:
 
 def _build_all(folder: Path, framework: Framework, only: list[str]) -> int:
     keras = importlib.import_module("keras" if framework == "keras3" else "tf_keras")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="The structure of `inputs`")
     failed = []
     for entry in entries(framework=framework, only=only):
         start = time.monotonic()

@@ -17,6 +17,7 @@ from edgekit_converters.tflite_masks import masking_operators
 from edgekit_converters.tflite_pace import slow_in_integers
 from edgekit_converters.tflite_storage import storable, store
 
+_NEW_IN_16_BITS = {"GELU", "RSQRT", "SUM"}
 _CASTS = ("QUANTIZE", "DEQUANTIZE")
 
 
@@ -42,6 +43,12 @@ def with_integer_activations(
     known = {"GATHER"} if precision == "int8" else set()  # to the quantizer; in 16 bits, wastefully
     wanted = storable(model, but=keep_float | known)
     refused = masking_operators(model, ranges)
+    if precision == "int16x8":
+        refused |= {
+            identifier(subgraph, operator): f"tflite-runtime 2.14 has no such 16-bit {name}"
+            for subgraph, operator, name in walk(model)
+            if name in _NEW_IN_16_BITS
+        }
     if fast:
         refused = slow_in_integers(model, keep_float | refused.keys()) | refused
     while True:

@@ -294,6 +294,17 @@ def test_operators_that_are_slower_in_integers_stay_in_float(
     assert _error(run_tflite(out, samples)["y"], run_tflite(path, samples)["y"]) < 0.05
 
 
+def test_16_bit_files_hold_no_operator_that_the_old_runtime_lacks(
+    tiny_graph: Any, tmp_path: Path, run_tflite: Any
+) -> None:
+    path = _normalized(tiny_graph, tmp_path / "normalized.tflite")
+    samples = {"x": np.random.default_rng(0).normal(size=(16, 4, 32)).astype(np.float32)}
+    out = tmp_path / "out.tflite"
+    left = {one.operator: one.reason for one in quantize(path, out, "int16x8", samples=samples)}
+    assert left["RSQRT"] == "tflite-runtime 2.14 has no such 16-bit RSQRT"
+    assert _error(run_tflite(out, samples)["y"], run_tflite(path, samples)["y"]) < 0.02
+
+
 def test_integer_inputs_make_every_operator_integer(tiny_graph: Any, tmp_path: Path) -> None:
     path = _normalized(tiny_graph, tmp_path / "normalized.tflite")
     samples = {"x": np.random.default_rng(0).normal(size=(16, 4, 32)).astype(np.float32)}

@@ -28,9 +28,21 @@ class _Refusal(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
 
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
 def _interrupt(_signal: int, _frame: object) -> None:
-    """End like Ctrl-C does: children stopped, temporary files removed."""
+    """Children are stopped and temporary files removed; whoever asks again cannot disturb that."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _heed_interrupts() -> None:
+    with contextlib.suppress(ValueError):  # not in the main thread: the caller's business
+        for number in _ENDING:
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells' & have it
+                signal.signal(number, _interrupt)
 
 
 class Group(click.Group):
@@ -55,8 +67,7 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error that a user can act on is one line and its exit code."""
-        with contextlib.suppress(ValueError):  # not in the main thread: the caller's business
-            signal.signal(signal.SIGTERM, _interrupt)
+        _heed_interrupts()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

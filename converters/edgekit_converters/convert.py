@@ -180,7 +180,9 @@ class _Job:
             if not self._may_fall_back(made.format, made.precision):
                 raise
             return self._by_tensorflow(made, out, error)
-        size, before = out.stat().st_size, made.source.stat().st_size
+        rolled = self.origin.workspace / f"rolled.{made.format}"  # what users have in float32
+        before = (rolled if rolled.exists() else made.source).stat().st_size
+        size = out.stat().st_size
         if size >= before:
             left = [*left, f"not smaller than in float32 ({size:,} bytes, {before:,} in float32)"]
         return replace(made, path=out, notes=(*made.notes, *left))

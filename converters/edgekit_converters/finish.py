@@ -12,7 +12,7 @@ from edgekit.artifact import Artifact, Verification
 from edgekit.compare import Comparison
 from edgekit.errors import EdgekitError, VerificationError
 from edgekit.progress import Progress
-from edgekit.recipe import Format, Precision
+from edgekit.recipe import CALIBRATED, Format, Precision
 from edgekit.request import ConvertRequest
 from edgekit.tensors import TensorSpec
 from edgekit.tolerance import judge
@@ -21,7 +21,7 @@ from edgekit_converters.origin import Origin
 from edgekit_converters.publish import publish
 from edgekit_converters.workers import Workers
 
-REPAIR_TIME_S = 120.0
+REPAIR_TIME_S = 60.0
 _REPAIRED: frozenset[Precision] = frozenset({"int8", "int16x8", "int4", "dynamic"})
 
 
@@ -107,6 +107,11 @@ class Finisher:
             reason="; ".join(verdict.reasons),
             runtime=manifest.runtime_of(made.format),
             samples=comparison.samples,
+            unseen=(
+                min(self.origin.unseen, comparison.samples)
+                if made.precision in CALIBRATED
+                else comparison.samples
+            ),
             random=self.origin.random,
             max_abs_error=comparison.max_abs_error,
             relative_error=comparison.relative_error,
@@ -120,6 +125,7 @@ class Finisher:
             reason=reason,
             runtime=manifest.runtime_of(made.format),
             samples=0,
+            unseen=0,
             random=self.origin.random,
             max_abs_error=None,
             relative_error=None,

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError
-from edgekit_converters import onnx_rewrite
+from edgekit_converters import onnx_names, onnx_rewrite
 from edgekit_converters.tensorflow_setup import tensorflow
 
 OPSET = 17
@@ -27,6 +27,7 @@ def to_onnx(concrete: Any, out: Path) -> None:
     need("tf2onnx", extra="convert")
     from tf2onnx import convert, tf_loader
 
+    onnx_names.fix_order()
     captured = len(concrete.captured_inputs)  # variables and constants; they are frozen
     inputs = {t.name: _argument(t) for t in concrete.inputs[: len(concrete.inputs) - captured]}
     ordered = [t.name for t in concrete.outputs]
@@ -45,9 +46,7 @@ def to_onnx(concrete: Any, out: Path) -> None:
     if external:
         message = "onnx: the model is larger than 2 GB; use --to tflite"
         raise ConversionError(message)
-    model = onnx_rewrite.repair(
-        model, inputs=inputs, outputs=outputs
-    )
+    model = onnx_rewrite.repair(model, inputs=inputs, outputs=outputs)
     unknown = onnx_rewrite.unsupported_ops(model)
     if unknown:
         message = (

@@ -85,18 +85,16 @@ def write_reference(model: LoadedModel, traced: Traced, folder: Path) -> None:
     A stateful model is stepped through the samples from its initial state; the states it went
     through become inputs of the samples, so that one call of the converted file is one step.
     """
-    given = samples.load(folder / "samples.npz")
-    first = {name: array[: samples.VERIFIED] for name, array in given.items()}
+    first = samples.load(folder / "verify.npz")
     if traced.states:
-        states, outputs = _run_through_states(model, traced, given)
-        samples.save(given | states, folder / "samples.npz")
-        first |= {name: array[: samples.VERIFIED] for name, array in states.items()}
-        outputs = {name: array[: samples.VERIFIED] for name, array in outputs.items()}
+        for file in ("samples.npz", "verify.npz"):
+            given = samples.load(folder / file)
+            states, outputs = _run_through_states(model, traced, given)
+            samples.save(given | states, folder / file)
     elif _batches_freely(model, first):
         outputs = _run_batched(model, first)
     else:
         outputs = _run_singly(model, first)
-    samples.save(first, folder / "verify.npz")
     names = [spec.name for spec in traced.outputs]
     samples.save({name: outputs[name] for name in names}, folder / "reference.npz")
 
@@ -191,7 +189,7 @@ def _prepared(
     made = samples.prepare(
         data,
         inputs,
-        folder / "samples.npz",
+        folder,
         count=count,
         preprocess=preprocess,
         pixel_range=_pixel_range(model),
@@ -200,6 +198,7 @@ def _prepared(
     tell("tracing")
     return describe(model, inputs, folder) | {
         "samples": made.count,
+        "unseen": made.unseen,
         "random": made.is_random,
         "warnings": [*model.warnings, *made.warnings],
         "preprocess": {name: steps.to_dict() for name, steps in made.preprocess.items()},
@@ -316,15 +315,13 @@ def _pixel_range(model: LoadedModel) -> str | None:
     layers = model.layers()
     if not layers:
         return None
-    for layer in layers:
-        kind = type(layer).__name__
-        if kind == "Rescaling" and float(np.max(np.abs(np.asarray(layer.scale)))) <= 1 / 64:
-            return "0..255"
-        if kind == "Normalization" and float(np.max(np.abs(np.asarray(layer.mean)))) > 2:
-            return "0..255"
-        if kind in {"Normalization", "Rescaling"}:
-            return None
-    return "0..1"
+    scales = [np.asarray(layer.scale) for layer in layers if type(layer).__name__ == "Rescaling"]
+    if any(float(np.abs(scale).max()) <= 1 / 64 for scale in scales):
+        return "0..255"
+    means = [np.asarray(layer.mean) for layer in layers if type(layer).__name__ == "Normalization"]
+    if any(float(np.abs(mean).max()) > 2 for mean in means):
+        return "0..255"
+    return None if scales or means else "0..1"
 
 
 def _integer_bounds(model: LoadedModel, inputs: tuple[TensorSpec, ...]) -> dict[str, int]:

@@ -33,6 +33,9 @@ class Origin:
     states: list[list[str]]
     recurrent: bool
     samples: int
+    """That set the ranges of integer activations."""
+    unseen: int
+    """Of those the files are verified on, so many were not calibrated on."""
     random: bool
     warnings: list[str]
     preprocess: dict[str, Any]

@@ -1,6 +1,6 @@
 """Calibration samples: read once, checked, written where every child process can load them.
 
-One ``.npz`` with an array per input, shape (n, *input shape, batch included): sample i is
+Each is an ``.npz`` with an array per input, shape (n, *input shape, batch included): sample i is
 ``{name: array[i]}``, and is exactly what one call of the converted model takes.
 """
 
@@ -19,8 +19,8 @@ from edgekit import data, data_checks
 from edgekit.preprocess import Preprocess, decided, for_inputs
 from edgekit.tensors import TensorSpec
 
-VERIFIED = 64
-"""At most so many calibration samples are also used to compare the files with the model."""
+VERIFIED = 256
+"""At most so many samples are used to compare the files with the model."""
 RANDOM_SAMPLES = 16
 """How many seeded random samples stand in when no data is given."""
 
@@ -30,6 +30,9 @@ class Samples:
     """What was written, and what is to be said about it."""
 
     count: int
+    """To calibrate with."""
+    unseen: int
+    """Among those to verify with: so many did not set the ranges."""
     is_random: bool
     warnings: tuple[str, ...]
     preprocess: dict[str, Preprocess]
@@ -39,19 +42,28 @@ class Samples:
 def prepare(
     text: str | None,
     inputs: Sequence[TensorSpec],
-    out: Path,
+    folder: Path,
     *,
     count: int,
     preprocess: Sequence[str],
     pixel_range: Any = None,
     integer_bounds: Mapping[str, int] | None = None,
 ) -> Samples:
-    """Write up to `count` samples of the data source `text` to `out`.
+    """Take samples of the data source `text`: ``samples.npz`` to calibrate, ``verify.npz``.
 
-    Without a `text`, seeded random samples are made, and the result says so. A free batch in
-    `inputs` is filled with 2, so that it is exercised.
+    Where the data has more than `count` samples, the verified ones are others than those that set
+    the ranges; a quarter of smaller data is kept out of the calibration, and the verified samples
+    are filled up with calibrated ones. Without a `text`, both are the same seeded random ones. A
+    free batch in `inputs` is filled with 2, so that it is exercised.
 
-    `preprocess` are texts as on the command line.
+    Args:
+        text: the data source, as on the command line.
+        inputs: of the model, the shapes of one call.
+        folder: where the two files go.
+        count: calibrate on at most so many.
+        preprocess: texts as on the command line.
+        pixel_range: what the model takes, as `data_checks.check` wants it.
+        integer_bounds: exclusive upper bounds of random integers, by input.
 
     Raises:
         UsageError: `preprocess` names an unknown input or step.
@@ -59,10 +71,17 @@ def prepare(
     """
     source = text or f"random:{RANDOM_SAMPLES}"
     steps = for_inputs(preprocess, inputs)
-    dataset = data.open_data(source, inputs, preprocess=steps, integer_bounds=integer_bounds or {})
-    size = batch_of(inputs)
-    wanted = min(count, len(dataset)) if text else RANDOM_SAMPLES
-    chosen = np.resize(dataset.choose(wanted), max(1, wanted // size) * size)
+    pixels = {s.name: (0.0, 255.0) for s in inputs if pixel_range == "0..255" and len(s.shape) == 4}
+    dataset = data.open_data(
+        source,
+        inputs,
+        preprocess=steps,
+        integer_bounds=integer_bounds or {},
+        float_bounds=pixels,
+    )
+    chosen = dataset.choose(min(count + VERIFIED, len(dataset)))
+    unseen = 0 if dataset.is_random else min(VERIFIED, max(len(chosen) - count, len(chosen) // 4))
+    calibrated = chosen[: len(chosen) - unseen]
     batch = dataset.batch(chosen)
     warnings: tuple[str, ...] = ()
     if not dataset.is_random:
@@ -75,15 +94,32 @@ def prepare(
             source=source,
             labels=None if dataset.labels is None else dataset.labels[chosen],
         )
-    arrays = {}
-    for spec in inputs:
-        array = np.asarray(batch[spec.name])
-        calls = (len(array) // size, size) if spec.shape else (len(array),)
-        arrays[spec.name] = array.reshape(*calls, *array.shape[1:])
-    save(arrays, out)
+    last_first = {name: array[::-1] for name, array in batch.items()}
+    save(_calls(batch, inputs, len(calibrated)), folder / "samples.npz")
+    save(_calls(last_first, inputs, min(VERIFIED, len(chosen))), folder / "verify.npz")
     return Samples(
-        count=len(chosen), is_random=dataset.is_random, warnings=warnings, preprocess=steps
+        count=len(calibrated),
+        unseen=unseen,
+        is_random=dataset.is_random,
+        warnings=warnings,
+        preprocess=steps,
     )
+
+
+def _calls(
+    batch: Mapping[str, NDArray[Any]], inputs: Sequence[TensorSpec], count: int
+) -> dict[str, NDArray[Any]]:
+    """The first `count` rows as calls, shape (calls, batch of one call, …); the last is filled."""
+    size = batch_of(inputs)
+    rows = np.arange(-(-count // size) * size) % count
+    return {
+        spec.name: (
+            batch[spec.name][rows].reshape(-1, size, *batch[spec.name].shape[1:])
+            if spec.shape
+            else batch[spec.name][rows[::size]]
+        )
+        for spec in inputs
+    }
 
 
 def batch_of(inputs: Sequence[TensorSpec]) -> int:

@@ -24,6 +24,8 @@ class Verification:
     """Why it is not ``passed``; empty when it is."""
     runtime: str
     samples: int
+    unseen: int
+    """How many of them did not set the ranges of the activations; all, without calibration."""
     random: bool
     """The samples were seeded random numbers, not real inputs."""
     max_abs_error: float | None
@@ -39,6 +41,7 @@ class Verification:
             "reason": self.reason,
             "runtime": self.runtime,
             "samples": self.samples,
+            "unseen": self.unseen,
             "random": self.random,
             "max_abs_error": _rounded(self.max_abs_error),
             "relative_error": _rounded(self.relative_error),

@@ -15,7 +15,7 @@ from edgekit.preprocess import parse_prefixed
 from edgekit.recipe import CALIBRATED, IO, SUFFIX, Format, Precision, combinations
 from edgekit.tolerance import TOLERANCES, Tolerance, parse_tolerance
 
-DEFAULT_SAMPLES = 128
+DEFAULT_SAMPLES = 256
 _SPARE_BYTES = 16 << 20
 
 

@@ -49,7 +49,7 @@ def test_bounds_widen_from_passed_to_failed() -> None:
 
 @pytest.mark.parametrize(
     ("relative", "expected"),
-    [(0.02, "passed"), (0.26, "passed"), (0.5, "drifted"), (0.8, "failed")],
+    [(0.02, "passed"), (0.09, "passed"), (0.26, "drifted"), (0.5, "drifted"), (0.8, "failed")],
 )
 def test_int8_is_judged_by_its_relative_error(relative: float, expected: str) -> None:
     assert status(VALUES, with_error(VALUES, relative)) == expected
@@ -76,6 +76,12 @@ def test_garbage_fails(cosine: float) -> None:
 
 def test_one_flip_of_four_does_not_condemn() -> None:
     comparison = compare({"y": scores(4)}, {"y": flipped(scores(4), 1)})
+    loose = parse_tolerance("relative_error=0.9", INT8)
+    assert judge(comparison, loose).status == "drifted"
+
+
+def test_one_flip_of_forty_passes() -> None:
+    comparison = compare({"y": scores(40)}, {"y": flipped(scores(40), 1)})
     loose = parse_tolerance("relative_error=0.9", INT8)
     assert judge(comparison, loose).status == "passed"
 
@@ -137,7 +143,7 @@ def test_float32_must_match() -> None:
 
 def test_reasons_name_the_output_and_the_numbers() -> None:
     verdict = judge(compare({"a": VALUES, "b": VALUES}, {"a": VALUES, "b": 1.5 * VALUES}), INT8)
-    assert verdict.reasons == ("output 'b': relative error 0.5 (passes up to 0.3)",)
+    assert verdict.reasons == ("output 'b': relative error 0.5 (passes up to 0.1)",)
 
 
 def test_a_single_bound_leaves_no_room_for_drift() -> None:

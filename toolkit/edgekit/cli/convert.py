@@ -102,7 +102,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--calibration-samples",
         type=click.IntRange(min=1),
-        default=128,
+        default=256,
         show_default=True,
         help="Use at most so many.",
     ),

@@ -1,7 +1,8 @@
 """Half the size: weights stored as 16-bit floats.
 
-The weights are *stored* in float16 and cast to float32 when the runtime loads the file; it
-computes in float32.
+The weights are *stored* in float16 and cast to float32 when ONNX Runtime loads the file; it
+computes in float32. A file that computes in float16 has the same size and error, and takes 1.2
+times as long (MobileNetV2: 1.45 times): docs/quantization-onnx.md.
 """
 
 from __future__ import annotations

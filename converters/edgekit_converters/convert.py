@@ -122,8 +122,11 @@ class _Job:
         )
 
     def _unrolled(self, format_: Format, precision: Precision) -> bool:
-        """Integer activations need recurrent layers unrolled: no quantizer sees into a loop."""
-        return self.origin.recurrent and precision in CALIBRATED and format_ != "savedmodel"
+        """Integer activations need recurrent layers unrolled: no quantizer sees into a loop.
+
+        ONNX has operators for recurrent layers; they stay in float, with their weights in int8.
+        """
+        return self.origin.recurrent and precision in CALIBRATED and format_ == "tflite"
 
     def _float_file(self, format_: Format, unrolled: bool) -> Path:
         self.progress.step(f"export {format_}{' (unrolled)' if unrolled else ''}")
@@ -150,7 +153,7 @@ class _Job:
 
     def _made(self, format_: Format, precision: Precision, target: Path, source: Path) -> Made:
         notes: tuple[str, ...] = ()
-        if self._unrolled(format_, precision):
+        if source.stem == "unrolled":
             notes = ("recurrent layers unrolled over the time steps",)
         made = Made(
             path=source,

@@ -122,10 +122,8 @@ def trace(model: LoadedModel, inputs: tuple[TensorSpec, ...], *, unroll: bool = 
 
     def called(**tensors: Any) -> dict[str, Any]:
         given = {spec.name: tensors[spec.name] for spec in inputs}
-        if not states:
-            return {n: tf.identity(v) for n, v in model.call(given).items()}
         carried = [tensors[spec.name] for spec in state_inputs]
-        outputs, following = _call_with_state(model, given, states, carried)
+        outputs, following = _call(model, given, states, carried)
         after = {pair[1]: f for pair, f in zip(pairs, following, strict=True)}
         return {n: tf.identity(v) for n, v in (outputs | after).items()}
 
@@ -222,20 +220,15 @@ def recurrent_layers(model: LoadedModel) -> list[Any]:
     return list(found.values())
 
 
+def stateful_layers(model: LoadedModel) -> list[Any]:
+    """Recurrent layers that remember from call to call."""
+    return [layer for layer in recurrent_layers(model) if getattr(layer, "stateful", False)]
+
+
 def state_variables(model: LoadedModel) -> list[Any]:
     """The variables that carry state from call to call, in layer order."""
-    layers = [layer for layer in recurrent_layers(model) if getattr(layer, "stateful", False)]
-    if not layers:
-        return []
-    if model.framework != "keras":
-        message = (
-            f"{model.name}: stateful RNN layers saved by Keras 2 are not supported; "
-            "load the weights into the same architecture under Keras 3, or set stateful=False"
-        )
-        raise ConversionError(message)
-    import keras
-
-    return [v for layer in layers for v in keras.tree.flatten(layer.states) if v is not None]
+    tf = tensorflow()
+    return [v for layer in stateful_layers(model) for v in tf.nest.flatten(layer.states)]
 
 
 @contextmanager
@@ -276,16 +269,58 @@ def _unrolled(model: LoadedModel, inputs: tuple[TensorSpec, ...]) -> Iterator[No
 # ---- state ------------------------------------------------------------------------------------
 
 
-def _call_with_state(
+def _call(
     model: LoadedModel, given: dict[str, Any], states: list[Any], carried: list[Any]
 ) -> tuple[dict[str, Any], list[Any]]:
-    import keras
+    """Outputs and following states, from the states `carried`; no variable is written.
 
-    pairs = list(zip(states, carried, strict=True))
-    with keras.StatelessScope(state_mapping=pairs) as scope:
+    (Dropout inside recurrent layers of Keras 3 moves its seed on even in inference.)
+    """
+    if model.framework == "keras":
+        import keras
+
+        pairs = list(zip(states, carried, strict=True))
+        with keras.StatelessScope(state_mapping=pairs) as scope:
+            outputs = model.call(given)
+        following = [scope.get_current_value(variable) for variable in states]
+        return outputs, [c if f is None else f for f, c in zip(following, carried, strict=True)]
+    with _carrying(model, carried) as cells:
         outputs = model.call(given)
-    following = [scope.get_current_value(variable) for variable in states]
-    return outputs, [c if f is None else f for f, c in zip(following, carried, strict=True)]
+    return outputs, [cell.value for cell in cells]
+
+
+class _Cell:
+    """Stands where a Keras 2 layer keeps a state variable: read as a tensor, written in place."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.dtype = value.dtype
+        self.shape = value.shape
+
+    def assign(self, value: Any, *_: Any, **__: Any) -> Any:
+        """Keep the following state."""
+        self.value = value
+        return value
+
+    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> Any:
+        """TensorFlow asks for this when it needs a tensor."""
+        return tensorflow().convert_to_tensor(self.value, dtype=dtype, name=name)
+
+
+@contextmanager
+def _carrying(model: LoadedModel, carried: list[Any]) -> Iterator[list[_Cell]]:
+    tf = tensorflow()
+    layers = stateful_layers(model)
+    before = [layer.states for layer in layers]
+    cells = [_Cell(value) for value in carried]
+    rest = iter(cells)
+    for layer, states in zip(layers, before, strict=True):
+        layer.states = tf.nest.map_structure(lambda _: next(rest), states)
+    try:
+        yield cells
+    finally:
+        for layer, states in zip(layers, before, strict=True):
+            layer.states = states
 
 
 # ---- small readings ---------------------------------------------------------------------------

@@ -290,9 +290,8 @@ def _run_through_states(
     model: LoadedModel, traced: Traced, given: dict[str, NDArray[Any]]
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
     """The states the original model goes through from its initial one, and what it gives there."""
-    for layer in keras_trace.recurrent_layers(model):
-        if getattr(layer, "stateful", False):
-            layer.reset_state()
+    for layer in keras_trace.stateful_layers(model):
+        (getattr(layer, "reset_state", None) or layer.reset_states)()
     variables = keras_trace.state_variables(model)
     count = len(next(iter(given.values())))
     along = [[np.array(variable) for variable in variables]]

@@ -118,7 +118,15 @@ def float_file(
     if format_ == "onnx":
         workers.keras.call("to_onnx", saved=str(saved), out=str(out))
         return out
-    workers.keras.call("to_tflite", saved=str(saved), out=str(out), allow_flex=request.allow_flex)
+    try:
+        workers.keras.call(
+            "to_tflite", saved=str(saved), out=str(out), allow_flex=request.allow_flex
+        )
+    except ConversionError:
+        if unrolled or not origin.recurrent or request.batch != 0:
+            raise
+        # a loop over time needs a fixed batch; the unrolled layers do not
+        return float_file(origin, workers, request, format_, unrolled=True)
     return out
 
 

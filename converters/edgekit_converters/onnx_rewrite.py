@@ -11,6 +11,7 @@ import numpy as np
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError
+from edgekit.manifest import MANIFEST_KEY
 from edgekit_converters.onnx_edit import fresh, graphs, set_nodes, tensor_names, tidy
 from edgekit_converters.onnx_files import read, write
 from edgekit_converters.onnx_hard_sigmoid import join_hard_sigmoids
@@ -20,8 +21,6 @@ from edgekit_converters.onnx_recurrent import replace_loops
 
 _ERF_NAMES = ("/one", "/erf", "/root")
 _FLOAT32_ROUNDING = 1e-6
-MANIFEST_KEY = "edgekit.manifest"
-"""Where the manifest stands in the model's ``metadata_props``."""
 
 
 def repair(model: Any, *, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Any:

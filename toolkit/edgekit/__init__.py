@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgekit.child import Limits
     from edgekit.conversion import convert
     from edgekit.evaluation import Evaluation
+    from edgekit.inspection import inspect
     from edgekit.scoring import evaluate
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ _LATE = {
     "Verification": "edgekit.artifact",
     "convert": "edgekit.conversion",
     "evaluate": "edgekit.scoring",
+    "inspect": "edgekit.inspection",
 }
 """Where names live that are imported when first used. No module is called like one of them."""
 
@@ -64,6 +66,7 @@ __all__ = [
     "__version__",
     "convert",
     "evaluate",
+    "inspect",
 ]
 
 

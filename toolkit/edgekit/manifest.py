@@ -40,7 +40,15 @@ def manifest_of(graph: Graph, path: Path) -> dict[str, Any] | None:
     Raises:
         SourceError: it is no JSON object.
     """
-    stored = graph.metadata.get(MANIFEST_KEY)
+    return parse_manifest(path, graph.metadata.get(MANIFEST_KEY))
+
+
+def parse_manifest(path: Path, stored: str | bytes | None) -> dict[str, Any] | None:
+    """What `stored`, the manifest of the file `path`, says; None without one.
+
+    Raises:
+        SourceError: it is no JSON object.
+    """
     if stored is None:
         return None
     import json  # here, because few files have a manifest and every command start counts
@@ -48,9 +56,13 @@ def manifest_of(graph: Graph, path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(stored)
     except (ValueError, RecursionError) as error:
-        message = f"{path}: its edgekit manifest is damaged ({error}); convert the model again"
-        raise SourceError(message) from None
+        raise damaged_manifest(path, error) from None
     if not isinstance(found, dict):
-        message = f"{path}: its edgekit manifest is no JSON object; convert the model again"
-        raise SourceError(message)
+        raise damaged_manifest(path, TypeError("no JSON object"))
     return found
+
+
+def damaged_manifest(path: Path, error: Exception) -> SourceError:
+    """The error for a manifest that cannot be read."""
+    message = f"{path}: its edgekit manifest is damaged ({error}); convert the model again"
+    return SourceError(message)

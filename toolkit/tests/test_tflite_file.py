@@ -281,7 +281,7 @@ def test_converted_models_read_as_the_schema_reads_them(tmp_path: Path) -> None:
     import keras
     import tensorflow as tf
 
-    from edgekit import inspect
+    from edgekit.inspection import inspect
 
     layers = keras.layers
     cnn = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(8, 3, strides=2)])
@@ -307,12 +307,12 @@ def test_converted_models_read_as_the_schema_reads_them(tmp_path: Path) -> None:
     counts = {path.stem: same_as_schema(path) for path in sorted(tmp_path.glob("*.tflite"))}
     assert set(counts) == {"float", "dynamic", "int8", "rnn"}
     assert min(counts.values()) > 4
-    found = inspect.inspect(tmp_path / "float.tflite")
+    found = inspect(tmp_path / "float.tflite")
     # 7x7x8 outputs of 3x3x3, 5x5x8 of 3x3, 5x5x8 inputs into 3x3x4, 7*7*4 into 5
     expected = 7 * 7 * 8 * 27 + 5 * 5 * 8 * 9 + 5 * 5 * 8 * 36 + 7 * 7 * 4 * 5
     assert found.compute is not None
     assert found.compute.multiply_adds == expected
-    looped = inspect.inspect(tmp_path / "rnn.tflite")
+    looped = inspect(tmp_path / "rnn.tflite")
     assert looped.compute is not None
     assert looped.compute.multiply_adds == 8 * 3
     assert looped.compute.multiply_adds_per_loop_step == 4 * 8 * (4 + 8)

@@ -8,7 +8,7 @@ from typing import cast
 import click
 
 from edgekit.cli.table import size_text
-from edgekit.inspect import Inspection, inspect
+from edgekit.inspection import Inspection, inspect
 from edgekit.support import TARGETS, Target
 from edgekit.tensors import TensorSpec
 

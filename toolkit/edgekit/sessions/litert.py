@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from edgekit import tflite_file
 from edgekit._lazy import need
 from edgekit.errors import DataError, MissingDependencyError, SourceError, VerificationError
-from edgekit.sessions.session import MANIFEST_KEY, Session, parse_manifest
+from edgekit.manifest import manifest_of
+from edgekit.sessions.session import Session
 from edgekit.tensors import Quantization, TensorSpec
 
 
@@ -32,7 +33,7 @@ class LiteRTSession(Session):
             MissingDependencyError: neither ai-edge-litert nor tflite-runtime is installed.
         """
         self._path = path
-        self.manifest = parse_manifest(path, tflite_file.read(path).metadata.get(MANIFEST_KEY))
+        self.manifest = manifest_of(tflite_file.read(path), path) or {}
         self._interpreter: Any = _open(path, threads)
         _prepare(path, self._interpreter)
         inputs = {d["index"]: d for d in self._interpreter.get_input_details()}

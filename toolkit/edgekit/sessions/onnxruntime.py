@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit.errors import SourceError, VerificationError
-from edgekit.sessions.session import MANIFEST_KEY, Session, damaged_manifest, parse_manifest
+from edgekit.manifest import MANIFEST_KEY, damaged_manifest, parse_manifest
+from edgekit.sessions.session import Session
 from edgekit.tensors import TensorSpec
 
 _QUIET = 3
@@ -51,7 +52,7 @@ class OnnxRuntimeSession(Session):
         except self._errors as error:
             raise _refused(path, error) from error
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self.manifest = parse_manifest(path, metadata.get(MANIFEST_KEY))
+        self.manifest = parse_manifest(path, metadata.get(MANIFEST_KEY)) or {}
         specs = _described(path, self.manifest)
         self.inputs = tuple(_spec(node, specs) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node, specs) for node in self._session.get_outputs())

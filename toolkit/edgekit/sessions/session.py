@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import DataError, SourceError
+from edgekit.errors import DataError
 from edgekit.sessions.quantized import dequantize, stored
 from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from edgekit.data_checks import PixelRange
 
-MANIFEST_KEY = "edgekit.manifest"
 """Where a file says what it is: TFLite metadata and ONNX ``metadata_props`` alike."""
 
 
@@ -147,28 +144,6 @@ class Session(ABC):
                     raise DataError(message)
                 pieces.setdefault(name, []).append(output[: batch - missing])
         return {name: np.concatenate(parts) for name, parts in pieces.items()}
-
-
-def parse_manifest(path: Path, text: str | bytes | None) -> dict[str, Any]:
-    """The manifest embedded in the file `path`; empty without one.
-
-    Raises:
-        SourceError: it is there, and damaged.
-    """
-    try:
-        manifest = json.loads(text or "{}")
-    except ValueError as error:
-        raise damaged_manifest(path, error) from error
-    if not isinstance(manifest, dict):
-        raise damaged_manifest(path, TypeError("no JSON object"))
-    return manifest
-
-
-def damaged_manifest(path: Path, error: Exception) -> SourceError:
-    """The error for a manifest that cannot be read."""
-    return SourceError(
-        f"{path}: its edgekit manifest is damaged ({error}); convert the model again"
-    )
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from edgekit.cli import main
 from edgekit.errors import SourceError, UsageError
-from edgekit.inspect import inspect
+from edgekit.inspection import inspect
 from edgekit.manifest import read_manifest
 
 Build = Callable[..., Path]

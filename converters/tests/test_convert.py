@@ -346,7 +346,7 @@ def test_no_more_calibration_samples_than_asked_for_are_used(
     quantize: Callable[..., Artifact], manifest_of: Callable[[Path], dict[str, Any]]
 ) -> None:
     made = quantize(calibration_samples=5, precisions=("int8",))
-    assert made.verification.samples == 5
+    assert (made.verification.samples, made.verification.unseen) == (32, 27)
     assert manifest_of(made.path)["recipe"]["calibration"]["samples"] == 5
 
 

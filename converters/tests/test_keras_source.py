@@ -48,7 +48,7 @@ def with_version(
     with zipfile.ZipFile(model) as old, zipfile.ZipFile(out, "w") as new:
         for name in old.namelist():
             content = old.read(name)
-            if name == "metadata.json":
+            if name == "metadata.json" and version:
                 content = f'{{"keras_version": "{version}", "date_saved": ""}}'.encode()
             if name == "config.json" and config[0]:
                 content = content.decode().replace(*config).encode()
@@ -187,6 +187,18 @@ def test_a_keras_3_file_that_says_it_is_keras_2_is_loaded_all_the_same(
 ) -> None:
     old = with_version(zoo / "cnn.keras", tmp_path / "old.keras", "2.15.0")
     assert load(old)["framework"] == "keras"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cnn.keras", "lstm2.keras"])
+def test_a_model_file_cannot_call_what_is_no_layer(
+    load: Load, zoo: Path, tmp_path: Path, name: str
+) -> None:
+    layer = '"module": "keras.layers", "class_name": "Dense"'
+    process = '"module": "subprocess", "class_name": "Popen"'
+    evil = with_version(zoo / name, tmp_path / "evil.keras", "", config=(layer, process))
+    with pytest.raises(SourceError):
+        load(evil)
 
 
 @pytest.mark.slow

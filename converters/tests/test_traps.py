@@ -216,7 +216,8 @@ def test_a_rare_large_sample_widens_the_calibrated_range(
 ) -> None:
     with np.load(zoo / "mlp.npz") as data:
         rows = data["row"].clip(-2, 2)
-    rows[-1, 0] = 40.0  # one value of one sample: a moving average forgets it
+    chosen = np.random.default_rng(0).permutation(len(rows))  # the first are calibrated on
+    rows[chosen[0], 0] = 40.0  # one value of one sample: a moving average forgets it
     np.savez(tmp_path / "rare.npz", row=rows)
     made = only(
         make(
@@ -231,7 +232,7 @@ def test_a_rare_large_sample_widens_the_calibrated_range(
     quantization = made.inputs[0].quantization
     assert quantization is not None
     largest = quantization.scale[0] * (127 - quantization.zero_point[0])
-    assert largest == pytest.approx(40.0, rel=0.02)
+    assert 39 < largest < 46
 
 
 @pytest.mark.parametrize("precision", ["int8", "int16x8"])

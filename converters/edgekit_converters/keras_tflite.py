@@ -87,8 +87,8 @@ def _reason(text: str) -> str:
         flex = sorted({name.removeprefix("Flex") for name in listed[1].split(", ") if name})
     if "TensorListReserve" in text or "TensorList" in ",".join(flex):
         return (
-            "tflite: a recurrent layer with a free batch has no builtin form; "
-            "use a fixed batch (--batch 1)"
+            "tflite: a recurrent layer with a free batch has no builtin form; use a fixed batch "
+            "(--batch 1; a SavedModel must be exported with one, or give the .keras file)"
         )
     if flex:
         return (

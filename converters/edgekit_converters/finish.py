@@ -232,6 +232,7 @@ class Finisher:
         extra = made.path / "assets.extra"
         extra.mkdir(exist_ok=True)
         (extra / "edgekit.manifest.json").write_text(text, encoding="utf-8")
+        (made.path / "fingerprint.pb").unlink(missing_ok=True)  # a random number is in it
         weight = check_worker.weigh(str(made.path))
         publish(made.path, made.target, force=self.request.force)
         return _artifact(made, described, verification, weight)

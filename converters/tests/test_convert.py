@@ -415,6 +415,19 @@ def test_a_savedmodel_folder_is_a_source_and_a_target(make: Make, zoo: Path) -> 
 
 
 @pytest.mark.slow
+def test_a_savedmodel_is_byte_identical_when_made_again(edgekit: Any, zoo: Path) -> None:
+    contents = []
+    for name in ("first", "second"):
+        done = edgekit("convert", zoo / "mlp.keras", "--to", "savedmodel", "-o", name)
+        assert done.returncode == 0, done.stderr
+        folder = edgekit.folder / name / "mlp.float32.savedmodel"
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        contents.append({str(path.relative_to(folder)): path.read_bytes() for path in files})
+    assert contents[0] == contents[1]
+    assert "saved_model.pb" in contents[0]
+
+
+@pytest.mark.slow
 def test_onnx_and_tflite_files_of_one_model_agree(make: Make, zoo: Path) -> None:
     made = make("several.keras", to=("tflite", "onnx"))
     with np.load(zoo / "several.npz") as data:

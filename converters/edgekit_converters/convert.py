@@ -106,7 +106,7 @@ class _Job:
             }
             return [futures[combination].result() for combination in targets]
         except BaseException:
-            self.workers.__exit__(None, None, None)  # what is running ends now
+            self.workers.stop()  # what is running ends now
             raise
         finally:
             keras_lane.shutdown(cancel_futures=True)

@@ -14,7 +14,7 @@ from edgekit.predict import predict as run_over_data
 from edgekit.sessions.session import Session
 from edgekit.tensors import TensorSpec
 from edgekit_converters import keras_source, keras_worker
-from edgekit_converters.keras_source import LoadedModel
+from edgekit_converters.loaded_model import LoadedModel
 from edgekit_converters.tensorflow_setup import tensorflow
 
 _AT_ONCE = 256

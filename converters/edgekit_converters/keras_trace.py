@@ -17,7 +17,7 @@ from typing import Any
 
 from edgekit.errors import ConversionError, UsageError
 from edgekit.tensors import TensorSpec
-from edgekit_converters.keras_source import LoadedModel
+from edgekit_converters.loaded_model import LoadedModel
 from edgekit_converters.tensorflow_setup import tensorflow
 
 UNROLL_LIMIT_STEPS = 256

@@ -16,9 +16,16 @@ from numpy.typing import NDArray
 from edgekit.child_main import tell
 from edgekit.errors import SourceError
 from edgekit.tensors import TensorSpec
-from edgekit_converters import keras_onnx, keras_source, keras_tflite, keras_trace, samples
-from edgekit_converters.keras_source import LoadedModel
+from edgekit_converters import (
+    keras_onnx,
+    keras_precision,
+    keras_source,
+    keras_tflite,
+    keras_trace,
+    samples,
+)
 from edgekit_converters.keras_trace import Traced
+from edgekit_converters.loaded_model import LoadedModel
 from edgekit_converters.tensorflow_setup import tensorflow
 
 _CHUNK = 16
@@ -115,7 +122,7 @@ def prepare_object(
     With `unroll` and recurrent layers it also makes ``unrolled/``: no other process can.
     """
     folder = Path(workspace)
-    with keras_source.policies_kept(model):
+    with keras_precision.policies_kept(model):
         loaded = keras_source.from_object(model)
         made = _prepared(
             loaded,

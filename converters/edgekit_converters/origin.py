@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,10 +169,3 @@ def _refuse_other_formats(request: ConvertRequest, path: Path, kind: str) -> Non
             f"use --to {kind}, or give the Keras model for {others[0]}"
         )
         raise UsageError(message)
-
-
-def digest_of(data: str | None, calibration: Path) -> str | None:
-    """SHA-256 of the calibration samples as used; None when they were random."""
-    if data is None:
-        return None
-    return hashlib.sha256(calibration.read_bytes()).hexdigest()

@@ -34,6 +34,10 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop all three at once."""
+        """Stop all three."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End what the children are doing, from any thread; their calls raise `CrashError`."""
         for child in (self.keras, self.quantizer, self.checker):
             child.close()

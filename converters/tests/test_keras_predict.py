@@ -8,8 +8,8 @@ import pytest
 
 import edgekit
 from edgekit.errors import DataError, SourceError
-from edgekit.scoring import evaluate
 from edgekit.evaluation import Evaluation
+from edgekit.scoring import evaluate
 
 pytestmark = pytest.mark.slow
 

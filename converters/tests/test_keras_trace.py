@@ -67,9 +67,12 @@ def test_a_shape_that_is_too_short_for_the_layers_is_refused(make: Make) -> None
         make("free.keras", data=None, shapes={"series": (1, 2, 4)})
 
 
-def test_stateful_models_of_keras_2_are_refused_with_a_way_out(make: Make) -> None:
-    with pytest.raises(ConversionError, match=r"saved by Keras 2.*set stateful=False"):
-        make("stateful2.h5")
+def test_stateful_models_of_keras_2_have_their_state_outside(make: Make) -> None:
+    made = make("stateful2.h5", to=("tflite", "onnx"))
+    assert [a.verification.status for a in made.artifacts] == ["passed", "passed"]
+    for artifact in made.artifacts:
+        assert {spec.name for spec in artifact.inputs} == {"series", "state_0", "state_1"}
+        assert {spec.name for spec in artifact.outputs} >= {"state_0_next", "state_1_next"}
 
 
 def test_a_savedmodel_keeps_names_and_weights(make: Make) -> None:

@@ -135,12 +135,13 @@ def test_recurrent_models_run_on_builtin_operators(make: Make, name: str) -> Non
     assert not {op for op in operators(made) if op.startswith("Flex")}
 
 
-def test_a_recurrent_model_with_a_free_batch_is_refused_for_tflite_only(make: Make) -> None:
+def test_a_recurrent_model_with_a_free_batch_is_unrolled_for_tflite(make: Make) -> None:
     made = make("lstm.keras", to=("tflite", "onnx"), batch=0)
-    assert passed(made) == ["onnx float32"]
-    (failure,) = made.failures
-    assert "a recurrent layer with a free batch" in failure.error
-    assert "--batch 1" in failure.error
+    assert passed(made) == ["tflite float32", "onnx float32"]
+    tflite = made.artifacts[0]
+    assert tflite.inputs[0].shape[0] is None
+    assert "recurrent layers unrolled over the time steps" in tflite.notes
+    assert "WHILE" not in operators(tflite)
 
 
 @pytest.mark.parametrize("name", ["lstm.keras", "gru.keras", "stateful.keras", "lstm2.h5"])

@@ -37,13 +37,22 @@ def load(path: str, *, custom_objects: str | None = None, trust: bool = False) -
         message = f"{path}: a {kind} file, not a Keras model; give a .keras, .h5 or SavedModel"
         raise SourceError(message)
     facts = keras_file.read(Path(path))
+    refuse_code(path, facts, trust=trust)
+    return _load_either(path, facts, known, trust=trust)
+
+
+def refuse_code(path: str, facts: KerasFacts, *, trust: bool) -> None:
+    """Refuse a model that holds Python code, unless its maker is trusted.
+
+    Raises:
+        SourceError: it holds a Lambda layer.
+    """
     if facts.has_lambda and not trust:
         message = (
             f"{path}: contains a Lambda layer, that is, arbitrary Python code; "
             "add --trust-model if you trust whoever made the file"
         )
         raise SourceError(message)
-    return _load_either(path, facts, known, trust=trust)
 
 
 def from_object(model: Any) -> LoadedModel:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit import check_worker, source_kind
+from edgekit import check_worker, keras_file, source_kind
 from edgekit.errors import ConversionError, SourceError, UsageError
 from edgekit.recipe import Format
 from edgekit.request import ConvertRequest
+from edgekit_converters.keras_source import refuse_code
 from edgekit_converters.workers import Workers
 
 
@@ -76,12 +77,14 @@ def open_origin(request: ConvertRequest, workers: Workers, workspace: Path) -> O
     else:
         path = Path(request.source)
         kind = source_kind.sniff(path)
-        common |= {"name": path.name, "sha256": check_worker.weigh(str(path))["sha256"]}
+        common |= {"name": path.name, "sha256": check_worker.sha256(str(path))}
         if kind in {"tflite", "onnx"}:
             _refuse_other_formats(request, path, kind)
             common["float_file"] = path
             made = workers.quantizer.call("prepare", path=str(path), **settings)
         else:
+            if kind == "keras":  # before TensorFlow is imported for it
+                refuse_code(str(path), keras_file.read(path), trust=request.trust)
             source = {
                 "path": str(path),
                 "custom_objects": request.custom_objects and str(request.custom_objects),

@@ -139,31 +139,37 @@ def weigh(path: str) -> dict[str, Any]:
 
     A folder weighs what its files do; its SHA-256 is over their names and SHA-256, sorted.
     """
-    if Path(path).is_dir():
-        return _weigh_folder(Path(path))
-    digest = hashlib.sha256()
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
-    size = packed = 0
-    with Path(path).open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-            packed += len(packer.compress(chunk))
-    packed += len(packer.flush()) + _GZIP_FRAME_BYTES
-    return {"size_bytes": size, "gzip_bytes": packed, "sha256": digest.hexdigest()}
-
-
-def _weigh_folder(folder: Path) -> dict[str, Any]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    weights = [weigh(str(file)) for file in files]
-    digest = hashlib.sha256()
-    for file, weight in zip(files, weights, strict=True):
-        digest.update(f"{file.relative_to(folder).as_posix()} {weight['sha256']}\n".encode())
+    files = _files(Path(path))
     return {
-        "size_bytes": sum(weight["size_bytes"] for weight in weights),
-        "gzip_bytes": sum(weight["gzip_bytes"] for weight in weights),
-        "sha256": digest.hexdigest(),
+        "size_bytes": sum(file.stat().st_size for file in files),
+        "gzip_bytes": sum(_gzip_bytes(file) for file in files),
+        "sha256": sha256(path),
     }
+
+
+def sha256(path: str) -> str:
+    """SHA-256 of a file; of a folder, over the names and SHA-256 of its files, sorted."""
+    root = Path(path)
+    if not root.is_dir():
+        with root.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in _files(root):
+        digest.update(f"{file.relative_to(root).as_posix()} {sha256(str(file))}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _gzip_bytes(path: Path) -> int:
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    packed = _GZIP_FRAME_BYTES
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            packed += len(packer.compress(chunk))
+    return packed + len(packer.flush())
 
 
 def save_arrays(path: str, arrays: Mapping[str, NDArray[Any]]) -> None:

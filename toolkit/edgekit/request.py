@@ -61,6 +61,12 @@ class ConvertRequest:
                 "give some with --calibrate DATA, or use --quantize dynamic, which needs none"
             )
             raise UsageError(message)
+        if self.custom_objects is not None and not self.custom_objects.is_file():
+            message = (
+                f"{self.custom_objects}: no such Python file; "
+                "give the .py file that defines the layers"
+            )
+            raise UsageError(message)
         if self.io != "float32" and not set(self.precisions) <= {"int8"}:
             message = (
                 f"--io {self.io}: only int8 models take and give integers; "

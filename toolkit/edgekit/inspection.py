@@ -17,7 +17,7 @@ from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.graph import Graph
-from edgekit.manifest import manifest_of
+from edgekit.manifest import manifest_of, manifest_of_folder
 from edgekit.mapped_file import unreadable
 from edgekit.source_kind import SourceKind, sniff
 from edgekit.support import TARGETS, Obstacle, Target, obstacles
@@ -300,7 +300,7 @@ def _inspect_keras(path: Path, kind: SourceKind, targets: tuple[Target, ...]) ->
         layers=facts.layer_counts,
         custom_classes=facts.custom_classes,
         lambda_layers=facts.lambda_layers,
-        manifest=None,
+        manifest=manifest_of_folder(path) if kind == "savedmodel" else None,
         targets={it: (Obstacle(operator="", count=1, reason=reason),) for it in targets},
         notes=tuple(notes),
     )

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from edgekit.errors import SourceError
 from edgekit.graph import Graph
+from edgekit.mapped_file import unreadable
 from edgekit.source_kind import sniff
 
 MANIFEST_KEY = "edgekit.manifest"
 """Name of the TFLite metadata entry, and of the ONNX metadata property."""
+FOLDER_MANIFEST = Path("assets.extra", "edgekit.manifest.json")
+"""Where a SavedModel folder keeps it."""
+_LIMIT_BYTES = 16 << 20
+"""Of a folder's manifest; with the names of 10,000 classes it has less than 1 MB."""
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The manifest of a `.tflite` or `.onnx` file; None where there is none.
+    """The manifest of a `.tflite` or `.onnx` file or a SavedModel folder; None without one.
 
     Raises:
-        SourceError: neither TFLite nor ONNX, or damaged, or its manifest is no JSON object.
+        SourceError: another kind of model, or damaged, or its manifest is no JSON object.
     """
     path = Path(path)
     kind = sniff(path)
@@ -30,7 +36,10 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         from edgekit import onnx_file
 
         return manifest_of(onnx_file.read(path), path)
-    message = f"{path}: a {kind} model, which carries no manifest; give a .tflite or .onnx file"
+    if kind == "savedmodel":
+        return manifest_of_folder(path)
+    readable = "a .tflite or .onnx file, or a SavedModel folder"
+    message = f"{path}: a {kind} model, which carries no manifest; give {readable}"
     raise SourceError(message)
 
 
@@ -41,6 +50,27 @@ def manifest_of(graph: Graph, path: Path) -> dict[str, Any] | None:
         SourceError: it is no JSON object.
     """
     return parse_manifest(path, graph.metadata.get(MANIFEST_KEY))
+
+
+def manifest_of_folder(path: Path) -> dict[str, Any] | None:
+    """The manifest of the SavedModel folder `path`; None where there is none.
+
+    Raises:
+        SourceError: no regular file, unreadable, above 16 MiB, or no JSON object.
+    """
+    file = path / FOLDER_MANIFEST
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would wait for ever
+            raise damaged_manifest(path, TypeError("no regular file"))
+        with file.open("rb") as stream:
+            stored = stream.read(_LIMIT_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise unreadable(file, error) from None
+    if len(stored) > _LIMIT_BYTES:
+        raise damaged_manifest(path, ValueError(f"more than {_LIMIT_BYTES >> 20} MiB"))
+    return parse_manifest(path, stored)
 
 
 def parse_manifest(path: Path, stored: str | bytes | None) -> dict[str, Any] | None:

@@ -1,8 +1,11 @@
 import gzip
 import json
+import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgekit.cli import main
+from edgekit.cli.inspect import lines
 from edgekit.errors import SourceError, UsageError
 from edgekit.inspection import inspect
 from edgekit.manifest import read_manifest
+from edgekit.preprocess import Preprocess
 
 Build = Callable[..., Path]
 MANIFEST = {
@@ -139,10 +144,98 @@ def test_a_damaged_manifest_is_refused(tiny_tflite: Build, manifest: bytes) -> N
         read_manifest(path)
 
 
-def test_a_folder_has_no_manifest(tmp_path: Path) -> None:
-    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01")
-    with pytest.raises(SourceError, match="carries no manifest"):
-        read_manifest(tmp_path)
+def saved_model(folder: Path, manifest: bytes | None = None) -> Path:
+    """Write a SavedModel without operations, and `manifest` where `edgekit convert` puts it."""
+    (folder / "assets.extra").mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"\x08\x01\x12\x00")
+    if manifest is not None:
+        (folder / "assets.extra" / "edgekit.manifest.json").write_bytes(manifest)
+    return folder
+
+
+def test_a_keras_file_has_no_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("config.json", "metadata.json"):
+            archive.writestr(name, "{}")
+    with pytest.raises(SourceError, match="a keras model, which carries no manifest"):
+        read_manifest(path)
+
+
+def test_the_manifest_of_a_saved_model_is_read(tmp_path: Path) -> None:
+    folder = saved_model(tmp_path / "m", json.dumps(MANIFEST).encode())
+    assert read_manifest(folder) == MANIFEST
+    assert json.loads(run(folder, "--json").output)["manifest"] == MANIFEST
+    assert "digits.keras (keras 3.15.1, sha256 abababababab…)" in run(folder).output
+
+
+def test_a_saved_model_of_another_tool_has_no_manifest(tmp_path: Path) -> None:
+    folder = saved_model(tmp_path / "m")
+    assert read_manifest(folder) is None
+    (folder / "assets.extra").rmdir()
+    (folder / "assets.extra").write_text("a file")
+    assert inspect(folder).manifest is None
+
+
+@pytest.mark.parametrize("manifest", [b"", b"{", b"[1]", b"\xff\xfe", b" " * (16 << 20) + b"{}"])
+def test_a_damaged_manifest_of_a_saved_model_is_one_line(tmp_path: Path, manifest: bytes) -> None:
+    result = run(saved_model(tmp_path / "m", manifest))
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    assert "its edgekit manifest is damaged" in result.output
+
+
+def test_a_pipe_in_place_of_the_manifest_is_not_waited_for(tmp_path: Path) -> None:
+    folder = saved_model(tmp_path / "m")
+    os.mkfifo(folder / "assets.extra" / "edgekit.manifest.json")
+    with pytest.raises(SourceError, match="damaged .no regular file"):
+        read_manifest(folder)
+
+
+def told_of(folder: Path, **parts: object) -> str:
+    """What the command prints for a manifest with other `parts`."""
+    result = run(saved_model(folder, json.dumps(MANIFEST | parts).encode()))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_stored_preprocessing_is_a_line_for_each_input(tmp_path: Path) -> None:
+    steps = {"image": Preprocess.parse("scale=1/255").to_dict(), "mask": {"steps": []}}
+    told = told_of(tmp_path / "m", preprocess=steps)
+    assert "prepared by  image: scale=1/255\n               mask: none\n" in told
+
+
+def test_damaged_preprocessing_is_told_and_the_rest_is_shown(tmp_path: Path) -> None:
+    told = told_of(tmp_path / "m", preprocess={"a": {"steps": [{"name": "blur"}]}, "b": 3})
+    assert "prepared by  a: damaged (" in told
+    assert "b: damaged\n" in told
+    assert "3: zero, one, two" in told
+
+
+def test_states_say_which_output_to_feed_back(tmp_path: Path) -> None:
+    told = told_of(tmp_path / "m", states=[{"input": "state_0", "output": "state_0_next"}, 3])
+    assert "state_0_next becomes the next state_0; start with zeros" in told
+
+
+def test_an_unverified_file_says_why(tmp_path: Path) -> None:
+    verification = {"status": "unverified", "reason": "--no-verify was given", "samples": 0}
+    told = told_of(tmp_path / "m", verification=verification)
+    assert "not verified (--no-verify was given)\n" in told
+
+
+def test_samples_that_did_not_calibrate_are_counted(tmp_path: Path) -> None:
+    verification = {"status": "passed", "samples": 256, "unseen": 244, "runtime": "x 1"}
+    told = told_of(tmp_path / "m", verification=verification)
+    assert "passed on 256 samples, 244 not calibrated on, by x 1\n" in told
+    told = told_of(tmp_path / "n", verification=verification, recipe={"calibration": None})
+    assert "passed on 256 samples, by x 1\n" in told
+
+
+def test_one_more_kind_of_operator_is_singular(tmp_path: Path) -> None:
+    found = inspect(saved_model(tmp_path / "m"))
+    for count, told in ((12, "1 op11"), (13, "and 1 more kind"), (14, "and 2 more kinds")):
+        shown = lines(replace(found, operators={f"op{n}": 1 for n in range(count)}))
+        assert any(line.endswith(told) for line in shown)
 
 
 def test_the_command_prints_one_fact_a_line(tiny_tflite: Build) -> None:

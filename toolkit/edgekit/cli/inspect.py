@@ -154,7 +154,7 @@ def _counts(counts: dict[str, int]) -> str:
     """The most frequent first, the rest as a number; ``3 Conv, 1 Softmax``."""
     shown = [f"{count} {name}" for name, count in list(counts.items())[:_SHOWN_OPERATORS]]
     rest = len(counts) - _SHOWN_OPERATORS
-    tail = f", and {rest} more kinds" if rest > 0 else ""
+    tail = f", and {rest} more kind{'s' if rest > 1 else ''}" if rest > 0 else ""
     return f"{sum(counts.values())}: {', '.join(shown)}{tail}"
 
 
@@ -175,21 +175,47 @@ def _manifest_rows(found: Inspection) -> list[tuple[str, str]]:
             kind = "random numbers" if calibration.get("random") else "samples"
             told += f", calibrated on {calibration.get('samples')} {kind}"
         rows.append(("recipe", told))
-    checked = _part(manifest, "verification")
-    if checked:
-        told = f"{checked.get('status')} on {checked.get('samples')} samples"
-        told += " of random numbers" if checked.get("random") else ""
-        error = checked.get("relative_error")
-        if isinstance(error, int | float):
-            told += f", relative error {error:.3g}"
-        rows.append(("checked", f"{told}, by {checked.get('runtime')}"))
-    else:
-        rows.append(("checked", "no: it was made with --no-verify"))
+    rows.append(("checked", _checked(_part(manifest, "verification"), recipe)))
+    for name, steps in _part(manifest, "preprocess").items():
+        rows.append(("prepared by", f"{name}: {_steps(steps)}"))
+    states = manifest.get("states")
+    for state in states if isinstance(states, list) else ():
+        if isinstance(state, dict):
+            told = f"{state.get('output')} becomes the next {state.get('input')}"
+            rows.append(("states", f"{told}; start with zeros"))
     labels = manifest.get("labels")
     if isinstance(labels, list) and labels:
         shown = ", ".join(map(str, labels[:5])) + (", …" if len(labels) > 5 else "")
         rows.append(("labels", f"{len(labels)}: {shown}"))
     return rows
+
+
+def _checked(verification: dict[str, object], recipe: dict[str, object]) -> str:
+    """How far the file was compared with its original, as its manifest has it."""
+    status, samples = verification.get("status"), verification.get("samples")
+    if not verification or status == "unverified":
+        reason = verification.get("reason")
+        return f"not verified ({reason})" if reason else "not verified"
+    told = f"{status} on {samples} samples"
+    told += " of random numbers" if verification.get("random") else ""
+    unseen = verification.get("unseen")
+    if isinstance(unseen, int) and _part(recipe, "calibration"):
+        told += f", {unseen} not calibrated on"
+    error = verification.get("relative_error")
+    if isinstance(error, int | float):
+        told += f", relative error {error:.3g}"
+    return f"{told}, by {verification.get('runtime')}"
+
+
+def _steps(stored: object) -> str:
+    """The steps of one input, as `--preprocess` takes them."""
+    from edgekit.errors import EdgekitError
+    from edgekit.preprocess import Preprocess  # imports numpy, which few files are worth
+
+    try:
+        return str(Preprocess.from_dict(stored)) if isinstance(stored, dict) else "damaged"
+    except EdgekitError as error:
+        return f"damaged ({error})"
 
 
 def _part(data: dict[str, object], name: str) -> dict[str, object]:

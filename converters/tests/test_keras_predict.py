@@ -62,6 +62,30 @@ def test_raw_pixels_for_a_model_that_does_not_rescale_are_refused() -> None:
         evaluate([MODEL], data=DATA, limit=20)
 
 
+def test_a_file_that_stores_no_preprocessing_does_not_excuse_raw_pixels(tmp_path: Path) -> None:
+    from edgekit.conversion import convert
+
+    (made,) = convert(MODEL, tmp_path / "made")
+    with pytest.raises(DataError, match="--preprocess scale=1/255"):
+        evaluate([MODEL, made.path], data=DATA, limit=20)
+
+
+def test_a_data_function_may_import_tensorflow(
+    tflite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorflow_data.py").write_text(
+        "import numpy as np\n"
+        "import tensorflow as tf\n"
+        "def samples():\n"
+        f"    with np.load({str(FILES / 'fashion.npz')!r}) as archive:\n"
+        "        x, y = archive['x_test'][:64], archive['y_test'][:64]\n"
+        "    return tf.data.Dataset.from_tensor_slices((x, y)).batch(16)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = evaluate([MODEL, tflite, tflite], data="tensorflow_data:samples")
+    assert [file.error for file in found.files] == ["", "", ""]
+
+
 def test_a_truncated_keras_file_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "half.keras"
     path.write_bytes(MODEL.read_bytes()[:20_000])

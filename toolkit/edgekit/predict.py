@@ -40,7 +40,7 @@ class Question:
     stored: Mapping[str, Any] | None = None
     """Preprocessing from a manifest, by input name, as `Preprocess.to_dict`."""
     is_prepared: bool = False
-    """A user or a manifest said how to prepare inputs, be it not at all."""
+    """A user or a manifest said how to prepare inputs, be it ``none``; silence does not count."""
     class_names: tuple[str, ...] = ()
     """The model's own, from a manifest."""
     output: str | None = None
@@ -73,7 +73,8 @@ def predict(
         is_first: write `first` rather than read it.
 
     Returns:
-        Facts for the parent. ``classes_counted`` are the classes of the data, where the model does
+        Facts for the parent. ``classes`` is how many classes have a score, else 0;
+        ``classes_counted`` are the classes of the data, where the model does
         not know them by name and they are taken in this order.
 
     Raises:
@@ -96,12 +97,14 @@ def predict(
     name = ""
     counted: tuple[str, ...] = ()
     kind: Kind = "values"
+    classes = 0
     for piece in pieces:
         if not name:
             name = choose_output(list(piece), question.output, {s["output"] for s in states})
             kind = decide(question.task, labels, piece[name])
+            classes = piece[name].shape[1] if kind == "classes" else 0
             if kind != "values" and labels is not None:
-                known = piece[name].shape[1] if kind == "classes" else None
+                known = classes or None
                 order = match_classes(dataset.class_names, question.class_names)
                 counted = () if order else dataset.class_names or ()
                 labels = class_numbers(labels, 2 if kind == "binary" else known, order)
@@ -111,6 +114,7 @@ def predict(
     return {
         "kind": kind,
         "output": name,
+        "classes": classes,
         "samples": len(rows),
         "available": len(dataset),
         "is_random": dataset.is_random,
@@ -131,10 +135,12 @@ def choose_output(names: Sequence[str], asked: str | None, states: set[str]) -> 
     names = [name for name in names if name not in states]
     if asked in names:
         return str(asked)
+    if asked is not None:
+        message = f"--output {asked}: no such output; there are: {', '.join(names)}"
+        raise UsageError(message)
     if len(names) == 1:
         return names[0]
-    told = f"no output {asked!r}" if asked else f"the model has {len(names)} outputs"
-    message = f"--output: {told}; choose one of: {', '.join(names)}"
+    message = f"--output: the model has {len(names)} outputs; choose one of: {', '.join(names)}"
     raise UsageError(message)
 
 

@@ -1,4 +1,7 @@
-"""Predictions of .tflite and .onnx files; served in a child process that has no TensorFlow."""
+"""Predictions of .tflite and .onnx files; served in a child process without TensorFlow.
+
+Only a data function of the user may import it there.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from edgekit.sessions import open_session
 
 
 def describe(path: str) -> dict[str, Any]:
-    """What the manifest of a file says: ``has_manifest``, ``preprocess``, ``labels``.
+    """What the manifest of a file says: ``preprocess``, ``labels``.
 
     Raises:
         SourceError: the file is damaged.
@@ -22,7 +25,6 @@ def describe(path: str) -> dict[str, Any]:
     with open_session(path) as session:
         manifest = session.manifest
     return {
-        "has_manifest": bool(manifest),
         "preprocess": manifest.get("preprocess") or {},
         "labels": manifest.get("labels") or [],
     }
@@ -49,8 +51,10 @@ def predict(
         UsageError: no such output.
     """
     tell("loading")
+    had_tensorflow = "tensorflow" in sys.modules  # by a data function, for an earlier file
     with open_session(path) as session:
-        facts = run_over_data(
+        assert had_tensorflow or "tensorflow" not in sys.modules, "runtimes must not import it"
+        return run_over_data(
             session,
             Question.from_dict(question),
             at_once=1,
@@ -58,5 +62,3 @@ def predict(
             first=Path(first),
             is_first=is_first,
         )
-    assert "tensorflow" not in sys.modules, "the predicting process must not import TensorFlow"
-    return facts

@@ -163,7 +163,7 @@ class _Run:
                 found = self._child(kind).call("describe", path=str(file))
             except EdgekitError:
                 continue  # the same error comes again, with the file's own row, when it is run
-            is_prepared = is_prepared or found.pop("has_manifest")
+            is_prepared = is_prepared or bool(found["preprocess"])
             for name, value in found.items():
                 if value and name not in stored:
                     stored[name] = (str(file), value)
@@ -242,6 +242,12 @@ class _Run:
             message = (
                 f"--top-k {self.request.top_k}: output {facts['output']!r} has no scores for "
                 "several classes; leave it out"
+            )
+            raise UsageError(message)
+        if self.request.top_k is not None and self.request.top_k > facts["classes"]:
+            message = (
+                f"--top-k {self.request.top_k}: output {facts['output']!r} has only "
+                f"{facts['classes']} classes; give fewer"
             )
             raise UsageError(message)
 

@@ -144,5 +144,10 @@ def test_several_outputs_need_a_choice() -> None:
         choose_output(["boxes", "scores"], None, set())
     assert choose_output(["boxes", "scores"], "scores", set()) == "scores"
     assert choose_output(["boxes", "scores"], None, {"boxes"}) == "scores"
-    with pytest.raises(UsageError, match="no output 'x'"):
+    with pytest.raises(UsageError, match="--output x: no such output; there are: boxes, scores"):
         choose_output(["boxes", "scores"], "x", set())
+
+
+def test_a_wrong_output_is_refused_where_there_is_only_one() -> None:
+    with pytest.raises(UsageError, match="--output nope: no such output; there are: dense"):
+        choose_output(["dense"], "nope", set())

@@ -178,6 +178,11 @@ def test_top_k_of_a_regression_is_a_usage_error(tiny_tflite: Build, tmp_path: Pa
         evaluate([tiny_tflite()], data=tmp_path / "r.npz", top_k=3)
 
 
+def test_top_k_beyond_the_classes_is_a_usage_error(tiny_tflite: Build, data: str) -> None:
+    with pytest.raises(UsageError, match="--top-k 50: .* only 3 classes"):
+        evaluate([tiny_tflite()], data=data, top_k=50)
+
+
 @pytest.mark.parametrize("option", [{"top_k": 0}, {"limit": 0}, {"files": ()}])
 def test_a_request_that_makes_no_sense_is_refused_at_once(option: dict[str, Any]) -> None:
     values: dict[str, Any] = {"files": (Path("a.tflite"),), "data": "d.npz", "limits": Limits()}

@@ -16,7 +16,14 @@ from pathlib import Path
 
 from edgekit import source_kind
 from edgekit.artifact import Artifact, Conversion, Failure
-from edgekit.errors import ConversionError, CrashError, EdgekitError, OutputError, SourceError
+from edgekit.errors import (
+    ConversionError,
+    CrashError,
+    EdgekitError,
+    OutputError,
+    SourceError,
+    UsageError,
+)
 from edgekit.progress import Progress
 from edgekit.recipe import CALIBRATED, SUFFIX, Format, Precision
 from edgekit.request import ConvertRequest
@@ -50,8 +57,9 @@ def convert(
         origin = open_origin(request, workers, folder)
         for warning in origin.warnings:
             progress.note(f"WARNING {warning}")
+        _check_labels(request, origin)
         if origin.random and request.verify:
-            progress.note("no --calibrate data: verified on seeded random inputs only")
+            progress.note(_on_noise(request))
         job = _Job(request=request, origin=origin, workers=workers, progress=progress)
         results = job.run(targets)
     return Conversion(
@@ -75,6 +83,32 @@ def _workspace() -> Iterator[Path]:
         raise OutputError(message) from error
     with folder as name:
         yield Path(name)
+
+
+def _on_noise(request: ConvertRequest) -> str:
+    if request.calibrate is None:
+        return "no --calibrate data: verified on seeded random inputs only"
+    if CALIBRATED & set(request.precisions):
+        return (
+            f"WARNING --calibrate {request.calibrate}: the ranges of activations are those of "
+            "noise; the files run, and will not be accurate on real inputs"
+        )
+    return f"--calibrate {request.calibrate}: verified on seeded random inputs only"
+
+
+def _check_labels(request: ConvertRequest, origin: Origin) -> None:
+    """Refuse labels that no output has a score for.
+
+    Raises:
+        UsageError: their number fits no output.
+    """
+    count = len(request.labels)
+    scores = {spec["name"]: spec["shape"][-1] for spec in origin.outputs if spec["shape"]}
+    fits = count in scores.values() or (count == 2 and 1 in scores.values())  # one sigmoid score
+    if count and not fits and None not in scores.values():
+        found = ", ".join(f"{name!r} has {size} scores" for name, size in scores.items())
+        message = f"--labels: {count} names, but output {found}; give one name for each score"
+        raise UsageError(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +221,10 @@ class _Job:
         before = (rolled if rolled.exists() else made.source).stat().st_size
         size = out.stat().st_size
         if size >= before:
-            left = [*left, f"not smaller than in float32 ({size:,} bytes, {before:,} in float32)"]
+            left = [
+                *left,
+                f"not smaller than float32 ({size:,} and {before:,} bytes, manifests aside)",
+            ]
         return replace(made, path=out, notes=(*made.notes, *left))
 
     def _may_fall_back(self, format_: Format, precision: Precision) -> bool:

@@ -66,7 +66,7 @@ def build(
         "outputs": described["outputs"],
         "states": [{"input": given, "output": made} for given, made in origin.states],
         "preprocess": origin.preprocess,
-        "labels": list(request.labels),
+        "labels": list(request.labels or origin.labels),
         "flex_ops": described["flex"],
         "verification": verification and verification.to_dict(),
     }

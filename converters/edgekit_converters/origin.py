@@ -9,6 +9,8 @@ from typing import Any
 
 from edgekit import check_worker, keras_file, source_kind
 from edgekit.errors import ConversionError, SourceError, UsageError
+from edgekit.manifest import read_manifest
+from edgekit.preprocess import Preprocess
 from edgekit.recipe import Format
 from edgekit.request import ConvertRequest
 from edgekit_converters.keras_source import refuse_code
@@ -39,6 +41,8 @@ class Origin:
     random: bool
     warnings: list[str]
     preprocess: dict[str, Any]
+    labels: tuple[str, ...]
+    """That the source itself carries."""
 
     @property
     def verify(self) -> str:
@@ -70,7 +74,12 @@ def open_origin(request: ConvertRequest, workers: Workers, workspace: Path) -> O
         "count": request.calibration_samples,
         "preprocess": list(request.preprocess),
     }
-    common: dict[str, Any] = {"workspace": workspace, "source": None, "float_file": None}
+    common: dict[str, Any] = {
+        "workspace": workspace,
+        "source": None,
+        "float_file": None,
+        "labels": (),
+    }
     if not isinstance(request.source, str | os.PathLike):
         made = _prepare_object(request, settings)
         common |= {"name": str(getattr(request.source, "name", "model")), "sha256": ""}
@@ -81,6 +90,10 @@ def open_origin(request: ConvertRequest, workers: Workers, workspace: Path) -> O
         if kind in {"tflite", "onnx"}:
             _refuse_other_formats(request, path, kind)
             common["float_file"] = path
+            stored = read_manifest(path) or {}
+            common["labels"] = tuple(stored.get("labels", ()))
+            if not request.preprocess:
+                settings["preprocess"] = _stored_steps(stored)
             made = workers.quantizer.call("prepare", path=str(path), **settings)
         else:
             if kind == "keras":  # before TensorFlow is imported for it
@@ -162,6 +175,12 @@ def _prepare_object(request: ConvertRequest, settings: dict[str, Any]) -> dict[s
     return keras_worker.prepare_object(
         request.source, unroll=bool({"int8", "int16x8"} & set(request.precisions)), **settings
     )
+
+
+def _stored_steps(manifest: dict[str, Any]) -> list[str]:
+    """The preprocessing that a file made by edgekit carries, as ``--preprocess`` writes it."""
+    steps = manifest.get("preprocess", {})
+    return [f"{name}:{Preprocess.from_dict(stored)}" for name, stored in steps.items()]
 
 
 def _refuse_other_formats(request: ConvertRequest, path: Path, kind: str) -> None:

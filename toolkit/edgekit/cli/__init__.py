@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import signal
 from typing import Any
@@ -29,6 +30,10 @@ class _Refusal(click.ClickException):
 
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+_UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
+"""What writing to standard output may meet, other than a closed pipe."""
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
@@ -71,10 +76,19 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("Interrupted: stopped; finished files are kept, nothing half-made", err=True)
+            click.echo("Interrupted: stopped; nothing half-made is left", err=True)
             ctx.exit(130)
         except EdgekitError as error:
             raise _Refusal(str(error), error.exit_code) from error
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "edgekit"
+            message = f"{error.format_message().rstrip('.')}; see {where} --help"
+            raise _Refusal(message, error.exit_code) from error
+        except OSError as error:
+            if error.errno not in _UNWRITABLE or error.filename is not None:
+                raise
+            message = f"output: cannot be written ({error.strerror}); send it elsewhere"
+            raise _Refusal(message, 1) from error
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -193,7 +193,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     device, and compared with MODEL before it is put in place as NAME.PRECISION.FORMAT.
 
     Exit code: 0 all made; 1 something could not be made (the rest is); 2 a request that makes no
-    sense.
+    sense; 130 interrupted.
 
     Example: edgekit convert mnist.keras --to tflite,onnx -q float32,int8 --calibrate mnist.npz
     """
@@ -259,7 +259,8 @@ def _labels(file: Path | None) -> tuple[str, ...]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        message = f"--labels {file}: {error}; give a text file with one class name a line"
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        message = f"--labels {file}: {reason}; give a text file with one class name a line"
         raise UsageError(message) from error
     labels = tuple(line.strip() for line in lines if line.strip())
     if not labels:

@@ -28,7 +28,9 @@ def _row(artifact: Artifact) -> tuple[str, ...]:
     verdict: str = checked.status
     if checked.samples:
         kind = "random samples" if checked.random else "samples"
-        verdict = f"{checked.status} ({checked.samples} {kind}, {checked.runtime})"
+        if checked.unseen < checked.samples and not checked.random:
+            kind += f", {checked.unseen} not calibrated on"
+        verdict = f"{checked.status} ({checked.samples} {kind})"
     return (
         str(artifact.path),
         size_text(artifact.size_bytes),

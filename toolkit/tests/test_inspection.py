@@ -206,8 +206,12 @@ def test_the_stored_preprocessing_is_a_line_for_each_input(tmp_path: Path) -> No
 
 
 def test_damaged_preprocessing_is_told_and_the_rest_is_shown(tmp_path: Path) -> None:
-    told = told_of(tmp_path / "m", preprocess={"a": {"steps": [{"name": "blur"}]}, "b": 3})
+    huge = {"steps": [{"name": "scale", "values": [10**400]}]}
+    told = told_of(
+        tmp_path / "m", preprocess={"a": {"steps": [{"name": "blur"}]}, "b": 3, "c": huge}
+    )
     assert "prepared by  a: damaged (" in told
+    assert "c: damaged (" in told
     assert "b: damaged\n" in told
     assert "3: zero, one, two" in told
 

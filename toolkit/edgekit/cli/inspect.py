@@ -202,7 +202,7 @@ def _checked(verification: dict[str, object], recipe: dict[str, object]) -> str:
     if isinstance(unseen, int) and _part(recipe, "calibration"):
         told += f", {unseen} not calibrated on"
     error = verification.get("relative_error")
-    if isinstance(error, int | float):
+    if isinstance(error, float):
         told += f", relative error {error:.3g}"
     return f"{told}, by {verification.get('runtime')}"
 
@@ -214,7 +214,7 @@ def _steps(stored: object) -> str:
 
     try:
         return str(Preprocess.from_dict(stored)) if isinstance(stored, dict) else "damaged"
-    except EdgekitError as error:
+    except (EdgekitError, OverflowError) as error:
         return f"damaged ({error})"
 
 

@@ -28,6 +28,8 @@ Array = NDArray[Any]
 _READ_AT_ONCE = 64
 _READ_BYTES = 32 << 20
 _CHECKED = 32
+_DARK = 1 / 128
+"""Pictures divided by 255 that stay below this were within 0..1 before, or are all black."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ def predict(
     inputs = tuple(spec for spec in session.inputs if spec.name not in carried)
     steps = _preprocess(question, inputs)
     dataset = open_data(question.data, inputs, preprocess=steps)
-    warnings = _check(session, question, dataset)
+    warnings = _check(session, question, dataset, steps)
     rows = np.arange(len(dataset))
     if question.limit is not None and question.limit < len(dataset):
         rows = np.sort(dataset.choose(question.limit))
@@ -160,14 +162,17 @@ def _preprocess(question: Question, inputs: Sequence[TensorSpec]) -> dict[str, P
     return stored
 
 
-def _check(session: Session, question: Question, dataset: Dataset) -> tuple[str, ...]:
+def _check(
+    session: Session, question: Question, dataset: Dataset, steps: Mapping[str, Preprocess]
+) -> tuple[str, ...]:
     """Look at some samples from all over the data: NaN, all the same, pixels in a wrong range."""
     if dataset.is_random:
         return ()
     count = min(len(dataset), _CHECKED)
     chosen = np.unique(np.linspace(0, len(dataset) - 1, count).astype(np.intp))
-    return check(
-        dataset.batch(chosen),
+    batch = dataset.batch(chosen)
+    return _scaled_twice(batch, steps, question.data) + check(
+        batch,
         dataset.inputs,
         purpose="evaluation",
         pixel_range=session.pixel_range,
@@ -175,6 +180,25 @@ def _check(session: Session, question: Question, dataset: Dataset) -> tuple[str,
         labels=None if dataset.labels is None else dataset.labels[chosen],
         source=question.data,
     )
+
+
+def _scaled_twice(
+    batch: Mapping[str, Array], steps: Mapping[str, Preprocess], source: str
+) -> tuple[str, ...]:
+    """Warnings for inputs that are divided by 255 alone, and then hardly differ from 0."""
+    warnings = []
+    for name, one in steps.items():
+        divided = [step for step in one.steps if step.name == "scale"]
+        others = {step.name for step in one.steps} & {"mean", "std", "-1..1"}
+        if others or len(divided) != 1 or not np.allclose(divided[0].values, 1 / 255):
+            continue
+        low, high = float(batch[name].min()), float(batch[name].max())
+        if low >= 0 and 0 < high <= _DARK:
+            warnings.append(
+                f"{source}: input {name!r} reaches only {high:.2g} after {divided[0]}; the data "
+                "look scaled already, if so give --preprocess none"
+            )
+    return tuple(warnings)
 
 
 def _outputs(

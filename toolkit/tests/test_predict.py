@@ -102,6 +102,15 @@ def test_preprocessing_is_applied_and_told(tiny_tflite: Build, data: Any) -> Non
     assert facts["preprocess"] == {"image": "scale=1/100"}
 
 
+def test_data_that_was_scaled_already_is_told(tiny_tflite: Build, data: Any) -> None:
+    text = data(x=np.random.default_rng(0).random((150, 2), np.float32), y=np.arange(150) % 3)
+    facts, _ = ask(tiny_tflite(), data=text, preprocess=("scale=1/255",))
+    assert "scaled already" in facts["warnings"][0]
+    text = data(x=np.abs(ROWS * 100), y=np.arange(150) % 3)
+    facts, _ = ask(tiny_tflite(), data=text, preprocess=("scale=1/255",))
+    assert facts["warnings"] == []
+
+
 def test_stored_preprocessing_fits_a_single_input_of_another_name(
     tiny_tflite: Build, data: Any
 ) -> None:

@@ -41,7 +41,7 @@ class Origin:
     random: bool
     warnings: list[str]
     preprocess: dict[str, Any]
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
     """That the source itself carries."""
 
     @property
@@ -78,7 +78,6 @@ def open_origin(request: ConvertRequest, workers: Workers, workspace: Path) -> O
         "workspace": workspace,
         "source": None,
         "float_file": None,
-        "labels": (),
     }
     if not isinstance(request.source, str | os.PathLike):
         made = _prepare_object(request, settings)

@@ -188,7 +188,7 @@ def _scaled_twice(
     """Warnings for inputs that are divided by 255 alone, and then hardly differ from 0."""
     warnings = []
     for name, one in steps.items():
-        divided = [step for step in one.steps if step.name == "scale"]
+        divided = [step for step in one.steps if step.name in ("scale", "0..1")]
         others = {step.name for step in one.steps} & {"mean", "std", "-1..1"}
         if others or len(divided) != 1 or not np.allclose(divided[0].values, 1 / 255):
             continue

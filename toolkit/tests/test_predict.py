@@ -102,12 +102,13 @@ def test_preprocessing_is_applied_and_told(tiny_tflite: Build, data: Any) -> Non
     assert facts["preprocess"] == {"image": "scale=1/100"}
 
 
-def test_data_that_was_scaled_already_is_told(tiny_tflite: Build, data: Any) -> None:
+@pytest.mark.parametrize("steps", ["scale=1/255", "0..1"])
+def test_data_that_was_scaled_already_is_told(tiny_tflite: Build, data: Any, steps: str) -> None:
     text = data(x=np.random.default_rng(0).random((150, 2), np.float32), y=np.arange(150) % 3)
-    facts, _ = ask(tiny_tflite(), data=text, preprocess=("scale=1/255",))
+    facts, _ = ask(tiny_tflite(), data=text, preprocess=(steps,))
     assert "scaled already" in facts["warnings"][0]
     text = data(x=np.abs(ROWS * 100), y=np.arange(150) % 3)
-    facts, _ = ask(tiny_tflite(), data=text, preprocess=("scale=1/255",))
+    facts, _ = ask(tiny_tflite(), data=text, preprocess=(steps,))
     assert facts["warnings"] == []
 
 

@@ -1,0 +1,203 @@
+"""The seal of a model file: its own SHA-256 inside its manifest, with room for a signature.
+
+The manifest holds ``"seal":"edgekit-seal:DIGEST SIGNATURE CHECK:edgekit-seal"`` (without the
+spaces): 64, 128 and 8 hexadecimal digits. DIGEST is the SHA-256 of the whole file with these 200
+digits replaced by ``0``; SIGNATURE is for `edgekit.signing`, all ``0`` until then; CHECK is the
+CRC-32 of the 192 digits before it, so that damage to a signature is seen without a key. There is a
+tag on both sides, so that damage to one of them does not pass for a file without a seal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.errors import OutputError, SourceError
+from edgekit.mapped_file import map_file
+
+_TAG = b"edgekit-seal"
+_HEAD = b'"seal":"' + _TAG + b":"  # no string within JSON holds this: its quotes are escaped
+_TAIL = b":" + _TAG + b'"'
+_DIGEST = 64
+_SIGNATURE = 128
+_CHECK = 8
+_DIGITS = _DIGEST + _SIGNATURE + _CHECK
+_WINDOW_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
+
+PLACEHOLDER = f"{_TAG.decode()}:{'0' * _DIGITS}:{_TAG.decode()}"
+"""What the manifest's ``seal`` is before `seal` fills it in."""
+UNSIGNED = "0" * _SIGNATURE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """The seal of a file that is what it was when it was sealed."""
+
+    offset: int
+    """Where its digits begin in the file."""
+    digest: str
+    """SHA-256 of the content, as 64 hexadecimal digits."""
+    signature: str
+    """128 hexadecimal digits; `UNSIGNED` until it is signed."""
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether there is a signature; whether it is right, only a public key tells."""
+        return self.signature != UNSIGNED
+
+    @property
+    def digits(self) -> bytes:
+        """What stands in the file at `offset`."""
+        told = (self.digest + self.signature).encode()
+        return told + b"%08x" % zlib.crc32(told)
+
+
+def read(data: memoryview | bytes, name: str) -> Seal | None:
+    """The seal in the content of a file, once the content was found to be as sealed.
+
+    Args:
+        data: the whole file; nothing of its size is copied.
+        name: of the file, for messages.
+
+    Returns:
+        None where the file has no seal.
+
+    Raises:
+        SourceError: a byte of it is not what it was when the file was sealed.
+    """
+    view = memoryview(data).cast("B")
+    offset = _locate(view, name)
+    if offset is None:
+        return None
+    digits = bytes(view[offset : offset + _DIGITS])
+    try:
+        told = digits.decode("ascii")
+    except UnicodeDecodeError:
+        raise _damaged(name) from None
+    found = Seal(
+        offset=offset,
+        digest=_content_digest(view, offset),
+        signature=told[_DIGEST : _DIGEST + _SIGNATURE],
+    )
+    if not hmac.compare_digest(found.digits, digits):
+        raise _damaged(name)
+    return found
+
+
+def check(data: memoryview | bytes, name: str) -> bool:
+    """Whether a file is sealed, and as it was then; False where it has no seal.
+
+    Args:
+        data: the whole file.
+        name: of the file, for messages.
+
+    Raises:
+        SourceError: a byte of it is not what it was when the file was sealed.
+    """
+    return read(data, name) is not None
+
+
+def seal(path: str | os.PathLike[str]) -> str:
+    """Fill in the seal of a file whose manifest holds `PLACEHOLDER`, in place.
+
+    The same content gives the same bytes. An earlier seal is replaced, a signature removed.
+
+    Returns:
+        The SHA-256 of the content, as it now stands in the file.
+
+    Raises:
+        SourceError: the file cannot be read, or does not hold exactly one seal.
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    view = map_file(path)
+    places = _pairs(view, 0, len(view))
+    if len(places) != 1:
+        message = (
+            f"{path}: has {len(places)} places for a seal, and needs one; convert the model again"
+        )
+        raise SourceError(message)
+    made = Seal(offset=places[0], digest=_content_digest(view, places[0]), signature=UNSIGNED)
+    view.release()
+    write(path, made)
+    return made.digest
+
+
+def write(path: Path, made: Seal) -> None:
+    """Write the digits of a seal to their place in a file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        with path.open("r+b") as file:
+            file.seek(made.offset)
+            file.write(made.digits)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror}); choose another place with -o"
+        raise OutputError(message) from error
+
+
+def _content_digest(view: memoryview, offset: int) -> str:
+    digest = hashlib.sha256(view[:offset])
+    digest.update(b"0" * _DIGITS)
+    digest.update(view[offset + _DIGITS :])
+    return digest.hexdigest()
+
+
+def _locate(view: memoryview, name: str) -> int | None:
+    """Where the digits are: TFLite has its manifest in front, ONNX behind; then anywhere."""
+    size = len(view)
+    for start, stop in ((0, _WINDOW_BYTES), (max(0, size - _WINDOW_BYTES), size)):
+        places = _pairs(view, start, min(stop, size))
+        if places:
+            return places[0]
+    heads, tails = _ends(view, 0, size)
+    for head in heads:
+        if head + _DIGITS in tails:
+            return head
+    if heads or tails:
+        raise _damaged(name)
+    return None
+
+
+def _pairs(view: memoryview, start: int, stop: int) -> list[int]:
+    """Where the digits between a tag and its counterpart begin."""
+    heads, tails = _ends(view, start, stop)
+    return [head for head in heads if head + _DIGITS in tails]
+
+
+def _ends(view: memoryview, start: int, stop: int) -> tuple[list[int], set[int]]:
+    """Where digits begin, by the tags in front of them, and end, by the tags behind them."""
+    heads, tails = [], set()
+    for at in _tags(view, start, stop):
+        head = at - len(_HEAD) + len(_TAG) + 1
+        if head >= 0 and view[head : head + len(_HEAD)] == _HEAD:
+            heads.append(head + len(_HEAD))
+        if at and view[at - 1 : at - 1 + len(_TAIL)] == _TAIL:
+            tails.add(at - 1)
+    return heads, tails
+
+
+def _tags(view: memoryview, start: int, stop: int) -> Iterator[int]:
+    for begin in range(start, stop, _CHUNK_BYTES):
+        part = bytes(view[begin : min(begin + _CHUNK_BYTES + len(_TAG) - 1, stop)])
+        at = part.find(_TAG)
+        while at >= 0:
+            yield begin + at
+            at = part.find(_TAG, at + 1)
+
+
+def _damaged(name: str) -> SourceError:
+    message = (
+        f"{name}: damaged: its SHA-256 is not the one it was sealed with; copy or convert it again"
+    )
+    return SourceError(message)

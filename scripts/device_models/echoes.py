@@ -1,0 +1,92 @@
+"""Files that give back what they are given: all that is left is the arithmetic at their ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from onnx import helper
+
+from device_models import onnx_writer, tflite_writer
+from device_models.index import Folder
+from device_models.tflite_writer import Operator, Tensor
+from edgekit.tensors import Quantization, TensorSpec
+
+RESHAPE = 22
+PLAIN = ("float32", "float16", "int32", "int64", "bool")
+QUANTIZED = {
+    "int8": Quantization(scale=(0.1,), zero_point=(-3,)),
+    "uint8": Quantization(scale=(0.0123,), zero_point=(131,)),
+    "int16": Quantization(scale=(0.001,), zero_point=(0,)),
+}
+PER_CHANNEL = Quantization(scale=(0.5, 0.25, 0.1), zero_point=(0, 10, -10), axis=1)
+PICTURE = (1, 224, 224, 3)
+TYPED = {
+    "float16": np.array([[0.0, 1.5, -2.25, 0.1]]),
+    "int32": np.array([[0, -7, 2**31 - 1, -(2**31)]]),
+    "int64": np.array([[0, -7, 2**40, -(2**63)]]),
+    "bool": np.array([[True, False, False, True]]),
+}
+
+
+def make(folder: Folder) -> None:
+    """Every stored type; quantized for a whole tensor and for each channel; large pictures."""
+    for dtype in (*PLAIN, *QUANTIZED):
+        one = QUANTIZED.get(dtype)
+        _echo(folder, f"echo.{dtype}", _spec("values", (1, 4), dtype, one), one)
+    step = Quantization(scale=(0.5,), zero_point=(0,))
+    _echo(folder, "echo.per-channel", _spec("values", (1, 3), "int8", step), PER_CHANNEL)
+    _echo(folder, "echo.per-channel-in", _spec("values", (1, 3), "int8", PER_CHANNEL), step)
+    _echo(folder, "picture.float32", _spec("values", PICTURE, "float32", None), None)
+    _echo(folder, "picture.int8", _spec("values", PICTURE, "int8", QUANTIZED["int8"]), step)
+
+
+def _spec(
+    name: str, shape: tuple[int, ...], dtype: str, quantization: Quantization | None
+) -> TensorSpec:
+    return TensorSpec(name=name, shape=shape, dtype=dtype, quantization=quantization)
+
+
+def _echo(folder: Folder, name: str, taken: TensorSpec, given: Quantization | None) -> None:
+    arrays = ""
+    if taken.dtype in TYPED:
+        values = TYPED[taken.dtype].astype(taken.dtype)[np.newaxis]
+        results = values.astype(np.float32) if taken.dtype == "float16" else values
+        arrays = folder.arrays(name, {"values": values}, {"same": results})
+    shape = tuple(size or 1 for size in taken.shape)
+    result = _spec("same", shape, taken.dtype, given)
+    tflite_writer.write(
+        folder.file(name, "tflite"),
+        [_tensor("raw_values:0", taken), _tensor("raw_same:0", result)],
+        [
+            Operator(
+                builtin=RESHAPE,
+                inputs=[0],
+                outputs=[1],
+                options_type=schema.BuiltinOptions.ReshapeOptions,
+                options=_reshape_options(shape),
+            )
+        ],
+        {"values": 0},
+        {"same": 1},
+    )
+    onnx_writer.write(
+        folder.file(name, "onnx"),
+        [helper.make_node("Identity", ["values"], ["same"])],
+        [taken],
+        [result],
+    )
+    for format_ in ("tflite", "onnx"):
+        folder.add(name, format_, arrays=arrays)
+
+
+def _tensor(name: str, spec: TensorSpec) -> Tensor:
+    shape = tuple(size or 1 for size in spec.shape)
+    return Tensor(name=name, shape=shape, dtype=spec.dtype, quantization=spec.quantization)
+
+
+def _reshape_options(shape: tuple[int, ...]) -> Any:
+    options = schema.ReshapeOptionsT()
+    options.newShape = np.array(shape, np.int32)
+    return options

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import (
+    ClosedError,
     ConversionError,
     CrashError,
     DataError,
@@ -25,10 +26,15 @@ from edgekit.tensors import Quantization, TensorSpec
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact, Failure, IncompleteConversionError, Verification
     from edgekit.child import Limits
+    from edgekit.classification import Prediction
     from edgekit.conversion import convert
     from edgekit.evaluation import Evaluation
     from edgekit.inspection import inspect
+    from edgekit.loading import load
+    from edgekit.model import Model
+    from edgekit.observation import Observation
     from edgekit.scoring import evaluate
+    from edgekit.stream import Stream
 
 __version__ = "0.1.0"
 
@@ -39,14 +45,20 @@ _LATE = {
     "IncompleteConversionError": "edgekit.artifact",
     "Limits": "edgekit.child",
     "Verification": "edgekit.artifact",
+    "Model": "edgekit.model",
+    "Observation": "edgekit.observation",
+    "Prediction": "edgekit.classification",
+    "Stream": "edgekit.stream",
     "convert": "edgekit.conversion",
     "evaluate": "edgekit.scoring",
     "inspect": "edgekit.inspection",
+    "load": "edgekit.loading",
 }
 """Where names live that are imported when first used. No module is called like one of them."""
 
 __all__ = [
     "Artifact",
+    "ClosedError",
     "ConversionError",
     "CrashError",
     "DataError",
@@ -56,9 +68,13 @@ __all__ = [
     "IncompleteConversionError",
     "Limits",
     "MissingDependencyError",
+    "Model",
+    "Observation",
     "OutputError",
+    "Prediction",
     "Quantization",
     "SourceError",
+    "Stream",
     "TensorSpec",
     "UsageError",
     "Verification",
@@ -67,6 +83,7 @@ __all__ = [
     "convert",
     "evaluate",
     "inspect",
+    "load",
 ]
 
 

@@ -7,6 +7,7 @@ EdgekitError
 ├── ConversionError            the model cannot be said in the target format or precision
 ├── VerificationError          the file was made, and does not do what the model does
 ├── OutputError                the result cannot be written where it was asked for
+├── ClosedError                the model was closed, or belongs to the process before a fork
 ├── CrashError                 a child process died, hung, or used too much memory
 └── MissingDependencyError     an optional package is not installed
 
@@ -44,6 +45,10 @@ class VerificationError(EdgekitError):
 
 class OutputError(EdgekitError):
     """The result cannot be written: it exists already, no permission, no space."""
+
+
+class ClosedError(EdgekitError):
+    """The model was closed, or was loaded before the process forked."""
 
 
 class CrashError(EdgekitError):

@@ -62,6 +62,21 @@ def sniff(path: str | os.PathLike[str]) -> SourceKind:
         raise _refused(repr(str(path)), f"cannot be read ({error}); check the path") from None
 
 
+def sniff_bytes(content: bytes, name: Path) -> SourceKind:
+    """Say which kind of model `content` is; `name` is for messages.
+
+    Raises:
+        SourceError: it is neither TFLite nor ONNX, or empty.
+    """
+    if not content:
+        raise _refused(name, "no bytes at all; read the file again")
+    if content[4:8] == b"TFL3":
+        return "tflite"
+    if content.startswith((_ZIP_MAGIC, _HDF5_MAGIC)):
+        raise _refused(name, "neither TFLite nor ONNX; run: edgekit convert")
+    return _sniff_file(name, memoryview(content))
+
+
 def _refused(path: Path | str, told: str) -> SourceError:
     return SourceError(f"{path}: {told}")
 

@@ -8,37 +8,76 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal, get_args
 
-from edgekit.errors import SourceError
+from edgekit.errors import SourceError, UsageError
+from edgekit.sessions.onnxruntime import CPU, OnnxRuntimeSession, Providers
 from edgekit.sessions.session import Session
-from edgekit.source_kind import sniff
+from edgekit.source_kind import sniff, sniff_bytes
 
-__all__ = ["Session", "open_session"]
+__all__ = ["BACKENDS", "CPU", "Backend", "Providers", "Session", "open_session"]
+
+Backend = Literal["auto", "litert", "tflite-runtime", "onnxruntime"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+_OF: dict[str, tuple[Backend, ...]] = {
+    "tflite": ("litert", "tflite-runtime"),
+    "onnx": ("onnxruntime",),
+}
 
 
-def open_session(path: str | os.PathLike[str], *, threads: int = 1) -> Session:
+def open_session(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    threads: int = 1,
+    backend: Backend = "auto",
+    providers: Providers = CPU,
+    signature: str | None = None,
+    name: str | None = None,
+) -> Session:
     """Open a .tflite or .onnx file with the runtime that runs it on the device.
 
     The content decides, not the name.
 
     Args:
-        path: the file.
+        source: the file, or its content.
         threads: how many threads one inference may use.
+        backend: the runtime; ``auto`` takes the first that is installed.
+        providers: ONNX Runtime's execution providers, the preferred one first.
+        signature: which of a TFLite file's signatures to run; its default one if None.
+        name: what messages call it; the path if None.
 
     Raises:
         SourceError: missing, empty, truncated, or neither TFLite nor ONNX.
         VerificationError: the runtime refuses the file; the message names the operator.
         MissingDependencyError: the runtime is not installed.
+        UsageError: a backend, provider or signature that is not there, or that does not fit.
     """
-    file = Path(path)
-    kind = sniff(file)
+    content = source if isinstance(source, bytes) else None
+    path = Path(name or "model") if isinstance(source, bytes) else Path(source)
+    kind = sniff(path) if content is None else sniff_bytes(content, path)
+    if kind not in _OF:
+        message = (
+            f"{path}: a {kind} model, which no runtime for devices opens; run: edgekit convert"
+        )
+        raise SourceError(message)
+    if threads < 1:
+        message = f"threads={threads}: not a number of threads; give 1 or more"
+        raise UsageError(message)
+    if backend != "auto" and backend not in _OF[kind]:
+        known = backend in BACKENDS
+        told = f"does not run {kind} files" if known else "is no backend"
+        message = f"backend={backend!r}: {told}; choose from: auto, {', '.join(_OF[kind])}"
+        raise UsageError(message)
     if kind == "tflite":
         from edgekit.sessions.litert import LiteRTSession
 
-        return LiteRTSession(file, threads=threads)
-    if kind == "onnx":
-        from edgekit.sessions.onnxruntime import OnnxRuntimeSession
-
-        return OnnxRuntimeSession(file, threads=threads)
-    message = f"{file}: a {kind} model, which no runtime for devices opens; run: edgekit convert"
-    raise SourceError(message)
+        if tuple(providers) != CPU:
+            message = f"{path.name}: execution providers are for .onnx files; leave providers out"
+            raise UsageError(message)
+        return LiteRTSession(
+            path, content=content, threads=threads, backend=backend, signature=signature
+        )
+    if signature is not None:
+        message = f"{path.name}: an ONNX file has no signatures; leave signature out"
+        raise UsageError(message)
+    return OnnxRuntimeSession(path, content=content, threads=threads, providers=providers)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit import tflite_file
+from edgekit import tflite_metadata
 from edgekit._lazy import need
-from edgekit.errors import DataError, MissingDependencyError, SourceError, VerificationError
-from edgekit.manifest import manifest_of
-from edgekit.sessions.session import Session
+from edgekit.errors import (
+    DataError,
+    EdgekitError,
+    MissingDependencyError,
+    SourceError,
+    UsageError,
+    VerificationError,
+)
+from edgekit.manifest import MANIFEST_KEY, parse_manifest
+from edgekit.mapped_file import map_file
+from edgekit.sessions.session import Session, closed, with_version
 from edgekit.tensors import Quantization, TensorSpec
 
 
@@ -21,91 +32,228 @@ class LiteRTSession(Session):
     """A .tflite file in an interpreter.
 
     Tensors are set and read by index. The signature gives only their names: while a signature
-    runner is alive, the interpreter refuses to run.
+    runner is alive, the interpreter refuses to run. The calls go to the interpreter's native
+    part, which both runtimes have alike and which also reaches the graphs of other signatures.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1) -> None:
+    failures = (ValueError, RuntimeError)
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        content: bytes | None = None,
+        threads: int = 1,
+        backend: str = "auto",
+        signature: str | None = None,
+    ) -> None:
         """Load the file and prepare its operators.
+
+        Args:
+            path: the file; only a name where `content` is given.
+            content: what is in the file.
+            threads: for one inference.
+            backend: ``litert``, ``tflite-runtime``, or ``auto`` for whichever is installed.
+            signature: which one to run.
 
         Raises:
             SourceError: the file is truncated or damaged.
             VerificationError: an operator is unknown to the runtime, or too new for it.
             MissingDependencyError: neither ai-edge-litert nor tflite-runtime is installed.
+            UsageError: no such signature.
         """
-        self._path = path
-        self.manifest = manifest_of(tflite_file.read(path), path) or {}
-        self._interpreter: Any = _open(path, threads)
-        _prepare(path, self._interpreter)
-        inputs = {d["index"]: d for d in self._interpreter.get_input_details()}
-        outputs = {d["index"]: d for d in self._interpreter.get_output_details()}
-        names = _signature(self._interpreter)
+        data = map_file(path) if content is None else memoryview(content)
+        self.manifest = parse_manifest(path, tflite_metadata.find(data, MANIFEST_KEY, path)) or {}
+        self._path, self._content, self._threads, self._backend = path, content, threads, backend
+        self._signature = signature
+        self._open()
+
+    def _open(self) -> None:
+        path = self._path
+        self._interpreter, self._package = _opened(
+            path, self._content, self._threads, self._backend
+        )
+        native: Any = self._interpreter._interpreter
+        listed: dict[str, dict[str, dict[str, int]]] = native.GetSignatureDefs() or {}
+        self.signatures = tuple(sorted(listed))
+        chosen = _chosen(path, self._signature, self.signatures)
+        self._graph = native.GetSubgraphIndexFromSignature(chosen) if chosen else 0
+        self._native = native
+        self._allocate(path)
+        names = listed[chosen] if chosen else {}
+        if self._graph:
+            inputs = [self._detail(index) for index in names["inputs"].values()]
+            outputs = [self._detail(index) for index in names["outputs"].values()]
+        else:
+            inputs = self._interpreter.get_input_details()
+            outputs = self._interpreter.get_output_details()
         self._input_index = _named(names.get("inputs"), inputs)
         self._output_index = _named(names.get("outputs"), outputs)
-        self.inputs = tuple(_spec(n, inputs[i]) for n, i in self._input_index.items())
-        self.outputs = tuple(_spec(n, outputs[i]) for n, i in self._output_index.items())
-        self._shapes = {
-            n: tuple(map(int, inputs[i]["shape"])) for n, i in self._input_index.items()
-        }
+        of = {d["index"]: d for d in (*inputs, *outputs)}
+        self.inputs = tuple(_spec(n, of[i]) for n, i in self._input_index.items())
+        self.outputs = tuple(_spec(n, of[i]) for n, i in self._output_index.items())
+        self._shapes = [tuple(map(int, of[i]["shape"])) for i in self._input_index.values()]
+        self.quantizes_inputs = self._quantized()
+        view = native.tensor
+        self.input_views = [
+            partial(view, native, i, self._graph) for i in self._input_index.values()
+        ]
+        self.output_views = [
+            partial(view, native, i, self._graph) for i in self._output_index.values()
+        ]
+        self.execute = partial(native.Invoke, self._graph)
+        self._is_text = any(spec.dtype == "string" for spec in (*self.inputs, *self.outputs))
+
+    @property
+    def runtime(self) -> str:
+        """Package and version."""
+        return with_version(self._package)
+
+    def _detail(self, index: int) -> dict[str, Any]:
+        found: dict[str, Any] = self._interpreter._get_tensor_details(index, self._graph)
+        return found
+
+    def _allocate(self, path: Path) -> None:
+        try:
+            self._native.AllocateTensors(self._graph)
+        except (ValueError, RuntimeError) as error:
+            operators = [str(d["op_name"]) for d in self._interpreter._get_ops_details()]
+            raise _refused(path, error, operators) from error
+
+    def _quantized(self) -> frozenset[str]:
+        """The float inputs that an operator of the main graph reads to make integers of them."""
+        if self._graph:
+            return frozenset()
+        names = {index: name for name, index in self._input_index.items()}
+        native = self._native
+        return frozenset(
+            names[index]
+            for node in range(native.NumNodes())
+            if native.NodeName(node) == "QUANTIZE"
+            for index in native.NodeInputs(node)
+            if index in names
+        )
 
     def close(self) -> None:
         """Free the interpreter."""
-        self._interpreter = None
+        self._interpreter = self._native = self._content = None
+        self.input_views = self.output_views = ()
+        self.execute = closed
 
-    def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        interpreter = self._interpreter
-        changed = [name for name, array in inputs.items() if array.shape != self._shapes[name]]
-        try:
-            for name in changed:
-                interpreter.resize_tensor_input(self._input_index[name], inputs[name].shape)
-                self._shapes[name] = inputs[name].shape
-            if changed:
-                interpreter.allocate_tensors()
-            for name, array in inputs.items():
-                interpreter.set_tensor(self._input_index[name], array)
-            interpreter.invoke()
-            return {name: interpreter.get_tensor(i) for name, i in self._output_index.items()}
-        except (ValueError, RuntimeError) as error:
-            if changed:
+    def reset_variables(self) -> None:
+        """Set internal variables to what they are after loading.
+
+        Variables that live outside the graph (VAR_HANDLE) begin anew only with the interpreter.
+        """
+        native = self._native
+        nodes = range(native.NumNodes())
+        if any(native.NodeName(node) in {"VAR_HANDLE", "CALL_ONCE"} for node in nodes):
+            shapes = self._shapes
+            self._open()
+            self.prepare(shapes)
+        else:
+            native.ResetVariableTensors()
+
+    def prepare(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Resize the inputs that have another shape now; see `Session.prepare`."""
+        changed = [n for n, shape in enumerate(shapes) if shape != self._shapes[n]]
+        if changed:
+            indices = list(self._input_index.values())
+            native = self._native
+            before = list(self._shapes)
+            try:
+                for number in changed:
+                    size = np.asarray(shapes[number], np.int32)
+                    native.ResizeInputTensor(indices[number], size, False, self._graph)
+                    self._shapes[number] = shapes[number]
+                native.AllocateTensors(self._graph)
+            except (ValueError, RuntimeError) as error:
+                told = dict(zip(self._input_index, self._shapes, strict=True))
+                self._restore(before)
                 message = (
-                    f"{self._path.name}: cannot run with shapes {self._shapes}: {_first(error)}; "
+                    f"{self._path.name}: cannot run with shapes {told}: {_first(error)}; "
                     "use the shapes it was made with"
                 )
                 raise DataError(message) from error
-            message = f"{self._path.name}: {_first(error)}; make it in another precision"
-            raise VerificationError(message) from error
+        return not self._is_text
 
+    def _restore(self, shapes: list[tuple[int, ...]]) -> None:
+        """After shapes that do not work: a fresh interpreter, as failed ones may stay unusable."""
+        self._open()
+        self.prepare(shapes)
 
-def _open(path: Path, threads: int) -> Any:
-    try:
-        module = need("ai_edge_litert.interpreter", extra="litert")
-    except MissingDependencyError:
+    def failed(self, error: Exception) -> EdgekitError:
+        """The interpreter's reason, in one line."""
+        message = f"{self._path.name}: {_first(error)}; make it in another precision"
+        return VerificationError(message)
+
+    def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        native, graph = self._native, self._graph
+        arrays = [inputs[name] for name in self._input_index]
+        self.prepare([array.shape for array in arrays])
         try:
-            module = need("tflite_runtime.interpreter", extra="tflite-runtime")
+            for index, array in zip(self._input_index.values(), arrays, strict=True):
+                native.SetTensor(index, array, graph)
+            native.Invoke(graph)
+            return {name: native.GetTensor(i, graph) for name, i in self._output_index.items()}
+        except (ValueError, RuntimeError) as error:
+            raise self.failed(error) from error
+
+
+def _chosen(path: Path, asked: str | None, signatures: tuple[str, ...]) -> str | None:
+    """The signature asked for; else the default one, the only one, or none."""
+    if asked is not None and asked not in signatures:
+        there = f"has the signatures {', '.join(signatures)}" if signatures else "has no signatures"
+        message = f"signature={asked!r}: {path.name} {there}; choose one of them, or leave it out"
+        raise UsageError(message)
+    if asked is not None:
+        return asked
+    if "serving_default" in signatures:
+        return "serving_default"
+    return signatures[0] if signatures else None
+
+
+def _runtime(backend: str) -> tuple[Any, str]:
+    """The interpreter module and the package it is from."""
+    if backend in {"auto", "litert"}:
+        try:
+            return need("ai_edge_litert.interpreter", extra="litert"), "ai-edge-litert"
         except MissingDependencyError:
-            message = (
-                "ai-edge-litert: not installed; run: pip install '.[litert]' in the edgekit "
-                "checkout ('.[tflite-runtime]' on 32-bit ARM)"
-            )
-            raise MissingDependencyError(message) from None
+            if backend == "litert":
+                raise
     try:
-        return module.Interpreter(model_path=str(path), num_threads=threads)
-    except (SystemError, AttributeError, ImportError) as error:
-        if int(np.__version__.partition(".")[0]) < 2 or "tflite_runtime" not in module.__name__:
+        return need("tflite_runtime.interpreter", extra="tflite-runtime"), "tflite-runtime"
+    except MissingDependencyError:
+        if backend == "tflite-runtime":
             raise
         message = (
-            f"tflite-runtime: does not work with numpy {np.__version__}; run: pip install 'numpy<2'"
+            "ai-edge-litert: not installed; run: pip install '.[litert]' in the edgekit "
+            "checkout ('.[tflite-runtime]' on 32-bit ARM)"
         )
-        raise MissingDependencyError(message) from error
+        raise MissingDependencyError(message) from None
+
+
+def _opened(path: Path, content: bytes | None, threads: int, backend: str) -> tuple[Any, str]:
+    module, package = _runtime(backend)
+    if package == "tflite-runtime":
+        if "tensorflow" in sys.modules:
+            message = (
+                "tflite-runtime: cannot run in a process that has imported tensorflow; "
+                "use ai-edge-litert, or another process"
+            )
+            raise MissingDependencyError(message)
+        if int(np.__version__.partition(".")[0]) >= 2:
+            message = (
+                f"tflite-runtime: does not work with numpy {np.__version__}; "
+                "run: pip install 'numpy<2'"
+            )
+            raise MissingDependencyError(message)
+    given = {"model_path": str(path)} if content is None else {"model_content": content}
+    try:
+        interpreter = module.Interpreter(**given, num_threads=threads)
     except (ValueError, RuntimeError) as error:
         raise _refused(path, error, ()) from error
-
-
-def _prepare(path: Path, interpreter: Any) -> None:
-    try:
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        operators = [str(d["op_name"]) for d in interpreter._get_ops_details()]
-        raise _refused(path, error, operators) from error
+    return interpreter, package
 
 
 def _refused(
@@ -140,19 +288,13 @@ def _refused(
     return SourceError(f"{path}: not a usable TFLite file ({_first(error)}); make it again")
 
 
-def _signature(interpreter: Any) -> dict[str, dict[str, int]]:
-    """Names to tensor indices, of the default signature or the first; empty if there is none."""
-    signatures: dict[str, dict[str, dict[str, int]]] = interpreter._get_full_signature_list()
-    if not signatures:
-        return {}
-    return signatures.get("serving_default") or next(iter(signatures.values()))
-
-
-def _named(names: dict[str, int] | None, details: dict[int, Any]) -> dict[str, int]:
-    """Name to index for every tensor in `details`; tensor names where the signature has none."""
-    if names and set(details) <= set(names.values()):
-        return {name: index for name, index in names.items() if index in details}
-    return {str(detail["name"]): index for index, detail in details.items()}
+def _named(names: dict[str, int] | None, details: list[dict[str, Any]]) -> dict[str, int]:
+    """Name to index of each tensor, in the graph's order; its own name without a signature."""
+    called = {index: name for name, index in (names or {}).items()}
+    found = {called.get(d["index"], str(d["name"])): int(d["index"]) for d in details}
+    if names and len(found) < len(names):  # one tensor is two outputs
+        found |= {name: index for name, index in names.items() if name not in found}
+    return found
 
 
 def _spec(name: str, detail: dict[str, Any]) -> TensorSpec:

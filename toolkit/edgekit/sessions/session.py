@@ -3,34 +3,80 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import DataError
+from edgekit.errors import ClosedError, DataError, EdgekitError
 from edgekit.sessions.quantized import dequantize, stored
 from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from edgekit.data_checks import PixelRange
 
-"""Where a file says what it is: TFLite metadata and ONNX ``metadata_props`` alike."""
+View = Callable[[], NDArray[Any]]
+"""Gives the runtime's own memory of a tensor, in the stored dtype, without a copy."""
 
 
 class Session(ABC):
     """A model file, loaded and ready; use it in ``with``, or close it.
 
     Not for use by several threads at once.
+
+    There are two ways to run it. `run` and `run_real` check everything and take any batch. The
+    other way is for those who call it again and again with the same shapes: `prepare` once, then
+    write to `input_views`, `execute`, and read `output_views`.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    signatures: tuple[str, ...] = ()
+    """Of a TFLite file; empty where it has none."""
+    quantizes_inputs: frozenset[str] = frozenset()
+    """Float inputs that the file turns into integers itself: NaN must not reach them."""
+    input_views: Sequence[View]
+    """One for each of `inputs`; write to what it gives before `execute`. Valid once prepared."""
+    output_views: Sequence[View]
+    """One for each of `outputs`; what it gives is overwritten by the next `execute`."""
+    execute: Callable[[], object]
+    """Compute the outputs; raises one of `failures`."""
+    failures: tuple[type[Exception], ...]
+    """What the runtime raises when it fails."""
     manifest: dict[str, Any]
     """What edgekit wrote into the file; empty where it wrote nothing."""
     pixel_range: PixelRange | None = None
     """What pictures have to be like, where the model tells."""
+
+    @property
+    @abstractmethod
+    def runtime(self) -> str:
+        """Package and version, as ``ai-edge-litert 2.3.0``."""
+
+    @abstractmethod
+    def prepare(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Make ready for inputs of `shapes`, in the order of `inputs`; nothing if they are so.
+
+        Returns:
+            Whether the views can be used; if not (text, outputs whose shape depends on the
+            values), there is only `run`.
+
+        Raises:
+            DataError: the model cannot take these shapes.
+        """
+
+    @abstractmethod
+    def failed(self, error: Exception) -> EdgekitError:
+        """What to raise for one of `failures`."""
+
+    def another(self) -> Session | None:
+        """One more that runs at the same time on the same weights; None if it must be opened."""
+        return None
+
+    @abstractmethod
+    def reset_variables(self) -> None:
+        """Set the file's internal variables to what they are after loading."""
 
     @abstractmethod
     def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -108,7 +154,7 @@ class Session(ABC):
                     "convert it, or use run_real"
                 )
                 raise DataError(message)
-            if not _fits(array.shape, spec.shape):
+            if not fits(array.shape, spec.shape):
                 shown = tuple("any" if size is None else size for size in spec.shape)
                 message = (
                     f"input {spec.name!r}: has shape {array.shape}, the model takes "
@@ -146,9 +192,22 @@ class Session(ABC):
         return {name: np.concatenate(parts) for name, parts in pieces.items()}
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     """Whether `shape` can be fed; the first dimension may always be run piece by piece."""
     if len(shape) != len(wanted):
         return False
     pairs = list(zip(shape, wanted, strict=True))
-    return all(size == want or want is None for size, want in pairs[1:]) and 0 not in shape[:1]
+    return all(size == want or want is None for size, want in pairs[1:]) and 0 not in shape
+
+
+def closed() -> None:
+    """What `Session.execute` is after `Session.close`."""
+    message = "model: is closed; load it again"
+    raise ClosedError(message)
+
+
+def with_version(package: str) -> str:
+    """`package` and the version that is installed."""
+    from edgekit.requirement import installed_version  # slow to import, and seldom asked for
+
+    return f"{package} {installed_version(package) or 'unknown'}"

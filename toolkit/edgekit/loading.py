@@ -1,0 +1,72 @@
+"""``edgekit.load``: a model file, ready to be called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from edgekit.model import Model
+from edgekit.opening import Options, Source
+from edgekit.sessions import CPU, Backend, Providers
+
+
+def load(
+    source: Source,
+    *,
+    threads: int = 1,
+    backend: Backend = "auto",
+    providers: Providers = CPU,
+    instances: int = 1,
+    signature: str | None = None,
+    preprocess: str | Mapping[str, str] | None = None,
+    labels: Sequence[str] | str | os.PathLike[str] | None = None,
+    self_test: bool = False,
+    public_key: str | os.PathLike[str] | bytes | None = None,
+    probe: bool = False,
+) -> Model:
+    """Load a .tflite or .onnx file, with or without edgekit's manifest.
+
+    >>> with edgekit.load("mnist.int8.tflite") as model:        # doctest: +SKIP
+    ...     scores = model(image)
+
+    Args:
+        source: the file, or its content.
+        threads: how many threads one call may use.
+        backend: ``litert`` or ``tflite-runtime`` for TFLite, ``onnxruntime`` for ONNX; ``auto``
+            takes the first that is installed.
+        providers: ONNX Runtime's execution providers, the preferred one first.
+        instances: how many calls can run at the same time. Instances share the weights where the
+            runtime can (ONNX Runtime does; of TFLite they share the file's bytes).
+        signature: which of a TFLite file's signatures to run; its default one if None.
+        preprocess: how `Model.classify` prepares pictures, instead of what the file says; as
+            ``edgekit convert --preprocess`` takes it, or a text for each input.
+        labels: names of the classes, or a text file with one a line, instead of the file's.
+        self_test: refuse a file whose results on this device differ from those it gave where it
+            was made, by more than it allows; also one that carries nothing to test that with.
+        public_key: refuse a file that was not signed with the private key of this ed25519 key: a
+            PEM file, its text, or its 32 bytes.
+        probe: load and run the file in a process of its own first, which may crash instead of
+            this one; for files of unknown origin. Costs about as long as loading it.
+
+    Raises:
+        SourceError: missing, empty, truncated, damaged, or neither TFLite nor ONNX.
+        VerificationError: the runtime refuses the file, the self-test fails, or the signature is
+            not that of `public_key`.
+        MissingDependencyError: the runtime is not installed; the message has the command.
+        CrashError: the probe died of it.
+        UsageError: an option that makes no sense, or not with this file.
+        DataError: `labels` cannot be read.
+    """
+    options = Options(
+        threads=threads,
+        backend=backend,
+        providers=providers,
+        instances=instances,
+        signature=signature,
+        preprocess=preprocess,
+        labels=labels,
+        self_test=self_test,
+        public_key=public_key,
+        probe=probe,
+    )
+    return Model(source, options)

@@ -1,0 +1,482 @@
+"""A model that apps call: real numbers in, real numbers out, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import ClosedError, DataError, VerificationError
+from edgekit.lane import Lane, result_dtype
+from edgekit.observation import Observation, Observer
+from edgekit.opening import Options, Source, open_serving
+from edgekit.serving import Serving
+from edgekit.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from edgekit.classification import Image, Prediction
+    from edgekit.preprocess import Preprocess
+    from edgekit.stream import Stream
+
+Array = NDArray[Any]
+State = list[Array]
+_T = TypeVar("_T")
+
+
+class Model:
+    """A loaded model; made by `edgekit.load`. Use it in ``with``, or close it.
+
+    It may be called from many threads at once: each call has an instance of the runtime alone,
+    and waits for one where all are busy.
+    """
+
+    def __init__(self, source: Source, options: Options) -> None:
+        """Open `source`; see `edgekit.load`."""
+        self._source = source
+        self._options = options
+        self._serving = open_serving(source, options)
+        self._gone = ""
+        self._observers: tuple[Observer, ...] = ()
+        self._change = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        self._begin()
+        _loaded.add(self)
+
+    def _begin(self) -> None:
+        serving = self._serving
+        self._plain = not serving.states and len(serving.outputs) == 1
+        self._state = zero_state(serving)
+
+    # ---- what it is ---------------------------------------------------------
+
+    @property
+    def path(self) -> str | None:
+        """Where the file is; None for a model loaded from bytes."""
+        return None if isinstance(self._source, bytes) else os.fspath(self._source)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` takes, as the file stores it; without inputs that only carry state."""
+        return self._serving.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` gives, as the file stores it; without outputs that only carry state."""
+        return self._serving.outputs
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What edgekit wrote into the file; empty where it wrote nothing."""
+        return self._serving.manifest
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes; empty where the file has none and none were given."""
+        return self._serving.labels
+
+    @property
+    def preprocess(self) -> Mapping[str, Preprocess]:
+        """How pictures are prepared for each input; an input that is missing takes them as is."""
+        return self._serving.preprocess
+
+    @property
+    def backend(self) -> str:
+        """The runtime and its version, as ``ai-edge-litert 2.3.0``."""
+        return self._serving.lanes[0].session.runtime
+
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """The signatures of a TFLite file."""
+        return self._serving.lanes[0].session.signatures
+
+    @property
+    def instances(self) -> int:
+        """How many calls can run at the same time."""
+        return len(self._serving.lanes)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can be called no more."""
+        return bool(self._gone)
+
+    def __repr__(self) -> str:
+        state = f" ({self._gone})" if self._gone else ""
+        return f"<edgekit.Model {self._serving.name}{state}>"
+
+    # ---- calling it ---------------------------------------------------------
+
+    def __call__(self, *arrays: Any, out: Array | Mapping[str, Array] | None = None) -> Any:
+        """Run once on arrays in the order of `inputs`.
+
+        Args:
+            arrays: real numbers for quantized inputs too; data of the stored dtype passes through.
+            out: where to put the result, an array of its shape and dtype; with several outputs,
+                arrays by name.
+
+        Returns:
+            The output's array, with several outputs a dict of them by name. It is the caller's own.
+
+        Raises:
+            DataError: an array does not fit its input.
+            VerificationError: the runtime fails.
+            ClosedError: the model was closed, or the process forked after loading it.
+        """
+        if self._plain and self._observers == ():
+            serving = self._serving
+            lane = serving.idle.get()
+            if lane is None:
+                serving, lane = self._next(serving)
+            try:
+                return lane.call(arrays, None if out is None else (out,))[0]  # type: ignore[arg-type]
+            finally:
+                serving.idle.put(lane)
+        specs = self._serving.outputs
+        if out is not None and not isinstance(out, Mapping):
+            if len(specs) > 1:
+                message = f"out: the model has {len(specs)} outputs; give a dict of arrays by name"
+                raise DataError(message)
+            out = {specs[0].name: out}
+        results = self._run(arrays, out, self._state)
+        return next(iter(results.values())) if len(results) == 1 else results
+
+    def run(
+        self, inputs: Mapping[str, Any], out: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
+        """Run once: names in, names out.
+
+        A model with states keeps them between calls, unless all of them are among `inputs`: then
+        nothing is kept, and the new states are among the results.
+
+        Args:
+            inputs: an array for each of `inputs`, by its name.
+            out: arrays to put results into, by the output's name; as many as there should be.
+
+        Raises:
+            DataError: a name that is missing or unknown; an array that does not fit.
+            VerificationError: the runtime fails.
+            ClosedError: the model was closed, or the process forked after loading it.
+        """
+        serving = self._serving
+        names = [spec.name for spec in serving.inputs]
+        if inputs.keys() == set(names):
+            return self._run([inputs[name] for name in names], out, self._state)
+        if serving.states:
+            every = [spec.name for spec in serving.lanes[0].session.inputs]
+            if inputs.keys() == set(every):
+                return self._run([inputs[name] for name in every], out, None)
+        message = f"inputs {sorted(map(str, inputs))}: the model takes {names}; name them so"
+        raise DataError(message)
+
+    def _run(
+        self, arrays: Sequence[Any], out: Mapping[str, Array] | None, state: State | None
+    ) -> dict[str, Array]:
+        """Run on the inputs in their order; with `state`, those that carry it are left out.
+
+        `state` is read and replaced while no other call can come between.
+        """
+        serving = self._serving
+        lane = serving.idle.get()
+        if lane is None:
+            serving, lane = self._next(serving)
+        try:
+            begun = time.perf_counter_ns()
+            given = arrays
+            if serving.states and state is not None:
+                given = _with_state(serving, arrays, state)
+            made = lane.call(given, _places(lane, out))
+            if serving.states and state is not None:
+                for number, (_, after) in enumerate(serving.states):
+                    state[number] = made[after]
+            took = time.perf_counter_ns() - begun
+        finally:
+            serving.idle.put(lane)
+        named = dict(zip((spec.name for spec in lane.session.outputs), made, strict=True))
+        if state is not None and serving.states:
+            named = {spec.name: named[spec.name] for spec in serving.outputs}
+        if self._observers:
+            self._tell(serving, lane, arrays, named, took)
+        return named
+
+    def _tell(
+        self,
+        serving: Serving,
+        lane: Lane,
+        arrays: Sequence[Any],
+        outputs: dict[str, Array],
+        took: int,
+    ) -> None:
+        every = len(arrays) != len(serving.inputs)
+        specs = lane.session.inputs if every else serving.inputs
+        seen = Observation(
+            inputs=dict(zip((spec.name for spec in specs), arrays, strict=True)),
+            outputs=outputs,
+            latency_ns=took,
+        )
+        for observer in self._observers:
+            observer(seen)
+
+    def _next(self, retired: Serving) -> tuple[Serving, Lane]:
+        """A lane after `retired` had no more: of what took its place, if anything did."""
+        while True:
+            retired.idle.put(None)  # for the next in line
+            serving = self._serving
+            if self._gone or serving is retired:
+                message = f"model {retired.name}: {self._gone or 'is closed'}; load it again"
+                raise ClosedError(message)
+            lane = serving.idle.get()
+            if lane is not None:
+                return serving, lane
+            retired = serving
+
+    # ---- from asyncio -------------------------------------------------------
+
+    async def call_async(self, *arrays: Any, out: Any = None) -> Any:
+        """Like calling it, in a thread of the model's own: the event loop goes on meanwhile."""
+        return await self._away(partial(self, *arrays, out=out))
+
+    async def run_async(
+        self, inputs: Mapping[str, Any], out: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
+        """Like `run`, in a thread of the model's own."""
+        return await self._away(partial(self.run, inputs, out))
+
+    async def classify_async(self, image: Image, top: int = 5) -> list[Prediction]:
+        """Like `classify`, in a thread of the model's own."""
+        return await self._away(partial(self.classify, image, top))
+
+    async def _away(self, work: Callable[[], _T]) -> _T:
+        with self._change:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self.instances, "edgekit-model")
+            executor = self._executor
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+    # ---- pictures and streams -----------------------------------------------
+
+    def classify(self, image: Image, top: int = 5) -> list[Prediction]:
+        """The likeliest classes of a picture, the likeliest first.
+
+        The picture is prepared as it was for calibration and evaluation: the steps are in the file,
+        or were given to `edgekit.load`.
+
+        Args:
+            image: a path, the bytes of an image file, a PIL image, or an array
+                ``(height, width[, channels])`` of pixels.
+            top: how many classes.
+
+        Raises:
+            DataError: no image, or the model takes none, or its output is no score for each class.
+        """
+        from edgekit.classification import classify
+
+        return classify(self, image, top=top)
+
+    def stream(self, window: int | None = None, hop: int | None = None) -> Stream:
+        """Feed audio or sensor data as it comes; see `edgekit.stream.Stream`.
+
+        Args:
+            window: samples the model sees at once; what its input takes if None.
+            hop: samples from one window to the next; `window` if None.
+
+        Raises:
+            UsageError: the model takes no windows, or a window or hop that does not fit.
+        """
+        from edgekit.stream import Stream
+
+        return Stream(self, window=window, hop=hop)
+
+    def reset(self) -> None:
+        """Forget what earlier calls left: states are zero again, variables as after loading."""
+        serving = self._serving
+        lanes = []
+        try:
+            for _ in serving.lanes:
+                lane = serving.idle.get()
+                if lane is None:
+                    serving, lane = self._next(serving)
+                lanes.append(lane)
+            for lane in lanes:
+                lane.reset()
+            self._state = zero_state(serving)
+        finally:
+            for lane in lanes:
+                serving.idle.put(lane)
+
+    # ---- while it serves ----------------------------------------------------
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have `observer` told of every call that succeeds, in the thread of the call.
+
+        What it raises reaches the caller. Nothing is measured or kept when nobody observes.
+
+        Returns:
+            Call it to observe no more.
+        """
+        with self._change:
+            self._observers = (*self._observers, observer)
+
+        def remove() -> None:
+            with self._change:
+                left = list(self._observers)
+                if observer in left:
+                    left.remove(observer)
+                self._observers = tuple(left)
+
+        return remove
+
+    def self_test(self) -> int:
+        """Run the samples that the file carries, and compare with what it gave where it was made.
+
+        Returns:
+            How many were run; 0 where the file has none.
+
+        Raises:
+            VerificationError: the results differ by more than the file allows.
+        """
+        from edgekit import golden
+
+        serving = self._serving
+        lane = serving.idle.get()
+        if lane is None:
+            serving, lane = self._next(serving)
+        try:
+            return golden.self_test(lane.session, serving.name)
+        finally:
+            serving.idle.put(lane)
+
+    def swap(self, source: Source) -> None:
+        """Replace the file that is served, while calls go on.
+
+        The new file is loaded and checked as the first one was, and tests itself if it carries
+        samples for that. Calls under way end on the old file, later ones run on the new one; none
+        is lost. States begin anew. Whatever goes wrong leaves the old file serving.
+
+        Raises:
+            VerificationError: the new file takes or gives something else than the old one.
+            SourceError, MissingDependencyError, UsageError, CrashError: as `edgekit.load`.
+            ClosedError: the model was closed.
+        """
+        from edgekit import golden
+
+        with self._change:
+            if self._gone:
+                message = f"model {self._serving.name}: {self._gone}; load it again"
+                raise ClosedError(message)
+            new = open_serving(source, self._options)
+            try:
+                _compare(self._serving, new)
+                if not self._options.self_test:
+                    golden.self_test(new.lanes[0].session, new.name)
+            except BaseException:
+                new.retire()
+                raise
+            old = self._serving
+            self._serving, self._source = new, source
+            self._begin()
+        old.retire()
+
+    def close(self) -> None:
+        """Let the model go, after the calls under way; safe to call twice."""
+        with self._change:
+            if self._gone:
+                return
+            self._gone = "is closed"
+            executor, self._executor = self._executor, None
+        self._serving.retire()
+        if executor is not None:
+            executor.shutdown(wait=False)
+
+    def _leave_to_parent(self) -> None:
+        """In the child after a fork: the runtime's threads did not come along."""
+        if not self._gone:
+            self._gone = "was loaded before this process forked"
+            idle: SimpleQueue[Lane | None] = SimpleQueue()
+            idle.put(None)
+            object.__setattr__(self._serving, "idle", idle)
+
+    def __enter__(self) -> Model:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the model go."""
+        self.close()
+
+
+def zero_state(serving: Serving) -> State:
+    """What the states are before the first call: all zeros."""
+    every = serving.lanes[0].session.inputs
+    specs = [every[given] for given, _ in serving.states]
+    zeros: State = [np.zeros([n or 1 for n in spec.shape], result_dtype(spec)) for spec in specs]
+    return zeros
+
+
+def _with_state(serving: Serving, arrays: Sequence[Any], state: State) -> list[Any]:
+    """All inputs of the session in its order."""
+    if len(arrays) != len(serving.inputs):
+        names = ", ".join(spec.name for spec in serving.inputs)
+        message = f"inputs: {len(arrays)} given, the model takes {names}; give one array for each"
+        raise DataError(message)
+    left = iter(arrays)
+    carried = {given: value for (given, _), value in zip(serving.states, state, strict=True)}
+    total = len(serving.lanes[0].session.inputs)
+    return [carried[number] if number in carried else next(left) for number in range(total)]
+
+
+def _places(lane: Lane, out: Mapping[str, Array] | None) -> list[Array | None] | None:
+    if out is None:
+        return None
+    names = [spec.name for spec in lane.session.outputs]
+    unknown = sorted(set(out) - set(names))
+    if unknown:
+        message = f"out: no output {unknown[0]!r}; there are: {', '.join(names)}"
+        raise DataError(message)
+    return [out.get(name) for name in names]
+
+
+def _compare(old: Serving, new: Serving) -> None:
+    """Raise unless callers of `old` can call `new`."""
+    for what, before, after in (
+        ("takes", old.inputs, new.inputs),
+        ("gives", old.outputs, new.outputs),
+    ):
+        was, now = _interface(before), _interface(after)
+        if was != now:
+            message = (
+                f"{new.name}: {what} {now}, the model in service {what} {was}; "
+                "load it as a model of its own"
+            )
+            raise VerificationError(message)
+
+
+def _interface(specs: tuple[TensorSpec, ...]) -> str:
+    """Names, kinds and shapes; all real numbers are alike, however they are stored."""
+    shown = []
+    for spec in specs:
+        dtype = result_dtype(spec)
+        kind = "numbers" if dtype.kind == "f" else str(dtype)
+        sizes = ", ".join("any" if size is None else str(size) for size in spec.shape)
+        shown.append(f"{spec.name}: {kind} ({sizes})")
+    return "; ".join(shown)
+
+
+_loaded: WeakSet[Model] = WeakSet()
+
+
+def _after_fork() -> None:
+    for model in list(_loaded):
+        model._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,179 @@
+"""From a file to something that can be called: checked, opened, and tried."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit import seal
+from edgekit.errors import DataError, UsageError, VerificationError
+from edgekit.lane import Lane
+from edgekit.manifest import damaged_manifest
+from edgekit.mapped_file import map_file, unreadable
+from edgekit.preprocess import Preprocess, for_inputs
+from edgekit.serving import Serving
+from edgekit.sessions import Backend, Providers, Session, open_session
+from edgekit.source_kind import SourceKind, sniff, sniff_bytes
+
+Source = str | os.PathLike[str] | bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a file is opened; see `edgekit.load`."""
+
+    threads: int
+    backend: Backend
+    providers: Providers
+    instances: int
+    signature: str | None
+    preprocess: str | Mapping[str, str] | None
+    labels: Sequence[str] | str | os.PathLike[str] | None
+    self_test: bool
+    public_key: str | os.PathLike[str] | bytes | None
+    probe: bool
+
+
+def open_serving(source: Source, options: Options) -> Serving:
+    """Check a file, open it as often as there are instances, and test it if asked to.
+
+    Raises:
+        SourceError, VerificationError, MissingDependencyError, UsageError, CrashError: see
+            `edgekit.load`.
+    """
+    if options.instances < 1:
+        message = f"instances={options.instances}: not a number of instances; give 1 or more"
+        raise UsageError(message)
+    name, checked = _checked(source, options)
+    if options.probe:
+        from edgekit.load_probe import probe
+
+        probe(
+            checked,
+            threads=options.threads,
+            backend=options.backend,
+            providers=options.providers,
+            signature=options.signature,
+        )
+    first = _session(checked, name, options)
+    if options.self_test:
+        from edgekit import golden
+
+        if not golden.self_test(first, name):
+            message = f"{name}: has nothing to test itself with; convert it with this edgekit"
+            raise VerificationError(message)
+    sessions = [first]
+    while len(sessions) < options.instances:
+        sessions.append(first.another() or _session(checked, name, options))
+    return _serving(name, sessions, options)
+
+
+def _checked(source: Source, options: Options) -> tuple[str, Source]:
+    """What messages call the file, and what to open: its content as it was when it was checked.
+
+    TFLite files are read whole: the interpreter would map the file, and the process would die
+    were it written over. ONNX Runtime reads a file once, and copies what it needs.
+    """
+    if isinstance(source, bytes):
+        name, path, content = "model", None, source
+        kind: SourceKind = sniff_bytes(source, Path(name))
+    else:
+        path = Path(source)
+        name, kind, content = path.name, sniff(path), None
+        if kind == "tflite" or (kind == "onnx" and options.public_key is not None):
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise unreadable(path, error) from None
+    if kind in {"tflite", "onnx"}:
+        data = (
+            map_file(path) if path is not None and content is None else memoryview(content or b"")
+        )
+        if options.public_key is not None:
+            from edgekit import signing
+
+            signing.verify(data, options.public_key, name)
+        if not seal.check(data, name):
+            from edgekit import guard
+
+            guard.check(data, kind, name)
+    return name, source if content is None else content
+
+
+def _session(checked: Source, name: str, options: Options) -> Session:
+    return open_session(
+        checked,
+        threads=options.threads,
+        backend=options.backend,
+        providers=options.providers,
+        signature=options.signature,
+        name=name,
+    )
+
+
+def _serving(name: str, sessions: list[Session], options: Options) -> Serving:
+    first = sessions[0]
+    try:
+        states = _states(first)
+        hidden = {given for given, _ in states}, {made for _, made in states}
+        inputs = tuple(s for n, s in enumerate(first.inputs) if n not in hidden[0])
+        outputs = tuple(s for n, s in enumerate(first.outputs) if n not in hidden[1])
+        prepared = {
+            str(key): Preprocess.from_dict(steps)
+            for key, steps in (first.manifest.get("preprocess") or {}).items()
+        }
+        labels = tuple(str(label) for label in first.manifest.get("labels") or ())
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        raise damaged_manifest(Path(name), error) from error
+    if options.preprocess is not None:
+        prepared = _prepared(options.preprocess, inputs)
+    if options.labels is not None:
+        labels = read_labels(options.labels)
+    if states and options.instances > 1:
+        message = (
+            f"instances={options.instances}: {name} carries state from call to call, which "
+            "several instances cannot share; load it once for each stream"
+        )
+        raise UsageError(message)
+    return Serving(
+        name=name,
+        lanes=tuple(Lane(session) for session in sessions),
+        manifest=first.manifest,
+        inputs=inputs,
+        outputs=outputs,
+        states=states,
+        labels=labels,
+        preprocess=prepared,
+    )
+
+
+def _states(session: Session) -> tuple[tuple[int, int], ...]:
+    given = {spec.name: number for number, spec in enumerate(session.inputs)}
+    made = {spec.name: number for number, spec in enumerate(session.outputs)}
+    pairs: list[dict[str, Any]] = session.manifest.get("states") or []
+    return tuple((given[pair["input"]], made[pair["output"]]) for pair in pairs)
+
+
+def _prepared(asked: str | Mapping[str, str], inputs: Sequence[Any]) -> dict[str, Preprocess]:
+    texts = [asked] if isinstance(asked, str) else [f"{key}:{text}" for key, text in asked.items()]
+    return for_inputs(texts, inputs)
+
+
+def read_labels(labels: Sequence[str] | str | os.PathLike[str]) -> tuple[str, ...]:
+    """The names of the classes: as they are, or one a line of a text file.
+
+    Raises:
+        DataError: the file cannot be read, or is no text.
+    """
+    if not isinstance(labels, str | os.PathLike):
+        return tuple(map(str, labels))
+    try:
+        lines = Path(labels).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        message = f"labels {labels}: {reason}; give a text file with one class name a line"
+        raise DataError(message) from None
+    return tuple(line.strip() for line in lines if line.strip())

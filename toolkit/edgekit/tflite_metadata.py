@@ -1,0 +1,39 @@
+"""One metadata entry of a `.tflite` file, without reading the rest of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgekit.errors import SourceError
+from edgekit.flatbuffer import FlatBuffer, FlatBufferError, Table
+
+
+def find(data: memoryview, name: str, path: Path) -> bytes | None:
+    """The content of the metadata entry `name`; None where there is none.
+
+    Args:
+        data: a whole file, that begins as TFLite files do.
+        name: of the entry.
+        path: for messages.
+
+    Raises:
+        SourceError: truncated or damaged on the way there.
+    """
+    try:
+        return _find(FlatBuffer(data).root(), name)
+    except FlatBufferError as error:
+        message = (
+            f"{path}: the TFLite file is truncated or damaged ({error}); make or copy it again"
+        )
+        raise SourceError(message) from None
+
+
+def _find(model: Table, name: str) -> bytes | None:
+    for entry in model.tables(6):
+        if entry.text(0) == name:
+            buffers, number = model.tables(4), entry.uint32(1)
+            if number >= len(buffers):
+                message = f"buffer {number} of {len(buffers)} is asked for"
+                raise FlatBufferError(message)
+            return bytes(buffers[number].content(0))
+    return None

@@ -1,4 +1,4 @@
-"""From a file that was made to one that is in place: describe, verify, repair, embed, publish."""
+"""From a file that was made to one that is in place: verify, repair, embed, seal, publish."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from edgekit import check_worker
 from edgekit.artifact import Artifact, Verification
 from edgekit.compare import Comparison
-from edgekit.errors import EdgekitError, VerificationError
+from edgekit.errors import CrashError, EdgekitError, VerificationError
 from edgekit.progress import Progress
 from edgekit.recipe import CALIBRATED, Format, Precision
 from edgekit.request import ConvertRequest
@@ -62,7 +62,9 @@ class Finisher:
         if verification.status in {"drifted", "failed"} and self._may_repair(made):
             made, verification = self._repaired(made, verification)
         self._say(made, verification)
-        described = self._embed(made, verification)
+        golden = self._golden(made) if verification.status != "unverified" else None
+        described = self._embed(made, verification, golden)
+        self.workers.checker.call("seal", path=described["file"])
         if described["flex"]:
             named = ", ".join(described["flex"])
             made = dataclasses.replace(made, notes=(*made.notes, f"Flex delegate needed: {named}"))
@@ -188,7 +190,26 @@ class Finisher:
                 f"{_advice(made.precision)}"
             )
 
-    def _embed(self, made: Made, verification: Verification | None) -> dict[str, Any]:
+    def _golden(self, made: Made) -> dict[str, Any] | None:
+        """Golden cases for the self-test on the device; None where the model allows none."""
+        request: dict[str, Any] = {
+            "path": str(_final(made)),
+            "samples": self.origin.verify,
+            "precision": made.precision,
+        }
+        found: dict[str, Any] | None
+        try:
+            found = self.workers.checker.call("golden", **request)
+        except CrashError:  # other kernels than those that verified it may well do so
+            found = self.workers.checker.call("golden", **request, other_kernels=False)
+        return found
+
+    def _embed(
+        self,
+        made: Made,
+        verification: Verification | None,
+        golden: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         described: dict[str, Any] = self.workers.quantizer.call(
             "describe", format=made.format, path=str(made.path)
         )
@@ -200,8 +221,9 @@ class Finisher:
             described=described,
             notes=made.notes,
             verification=verification,
+            golden=golden,
         )
-        out = made.path.with_name(f"{made.path.stem}.final{made.path.suffix}")
+        out = _final(made)
         self.workers.quantizer.call(
             "embed", format=made.format, path=str(made.path), out=str(out), manifest=text
         )
@@ -236,6 +258,10 @@ class Finisher:
         weight = check_worker.weigh(str(made.path))
         publish(made.path, made.target, force=self.request.force)
         return _artifact(made, described, verification, weight)
+
+
+def _final(made: Made) -> Path:
+    return made.path.with_name(f"{made.path.stem}.final{made.path.suffix}")
 
 
 def _kept(made: Made) -> str:

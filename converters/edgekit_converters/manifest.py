@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import edgekit
+from edgekit import golden as golden_cases
+from edgekit import seal
 from edgekit.artifact import Verification
 from edgekit.recipe import CALIBRATED, Format, Precision
 from edgekit.request import ConvertRequest
@@ -38,8 +40,12 @@ def build(
     described: dict[str, Any],
     notes: tuple[str, ...],
     verification: Verification | None,
+    golden: dict[str, Any] | None = None,
 ) -> str:
-    """The manifest as JSON text: sorted keys, no time stamps, no folders of this machine."""
+    """The manifest as JSON text: sorted keys, no time stamps, no folders of this machine.
+
+    It holds a place for the seal, but in a folder, which has none.
+    """
     calibrated = precision in CALIBRATED
     recipe: dict[str, Any] = {
         "format": format_,
@@ -70,6 +76,10 @@ def build(
         "flex_ops": described["flex"],
         "verification": verification and verification.to_dict(),
     }
+    if golden is not None:
+        document[golden_cases.KEY] = golden
+    if format_ != "savedmodel":
+        document["seal"] = seal.PLACEHOLDER
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError, SourceError
+from edgekit.manifest import MANIFEST_KEY
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT_BYTES = 16
@@ -100,6 +101,11 @@ def write_model(model: Any) -> bytes:
     finally:
         model.buffers = original
     return bytes(builder.Output())
+
+
+def drop_manifest(model: Any) -> None:
+    """Remove what edgekit wrote about the file that `model` was read from."""
+    model.metadata = [it for it in model.metadata or [] if text(it.name) != MANIFEST_KEY] or None
 
 
 def _drop_unused_tensors(model: Any) -> None:

@@ -21,6 +21,7 @@ from edgekit_converters.tflite_engine import run_quantizer
 from edgekit_converters.tflite_float16 import halve
 from edgekit_converters.tflite_graph import (
     constant,
+    drop_manifest,
     identifier,
     is_custom,
     read_model,
@@ -105,6 +106,7 @@ def quantize(
     """
     _check_request(precision, samples, io)
     model = read_model(source)
+    drop_manifest(model)
     _refuse_quantized(model, source)
     unknown = keep_float - {identifier(subgraph, operator) for subgraph, operator, _ in walk(model)}
     if unknown:

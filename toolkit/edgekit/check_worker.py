@@ -17,9 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import golden_record
+from edgekit import seal as seals
 from edgekit.child_main import tell
 from edgekit.compare import compare
 from edgekit.errors import DataError, VerificationError
+from edgekit.golden import self_test
+from edgekit.mapped_file import map_file
+from edgekit.recipe import Precision
 from edgekit.sessions import Session, open_session
 
 _CHUNK_BYTES = 1 << 20
@@ -106,22 +111,25 @@ def run(path: str, samples: str, out: str, threads: int = 1) -> dict[str, Any]:
 
 
 def reload(path: str, samples: str, expected_outputs: str, threads: int = 1) -> dict[str, Any]:
-    """Load the file once more, after the manifest was embedded: no bit of its outputs may differ.
+    """Load the file once more, as it will be: no bit of its outputs may differ.
 
-    The first samples are run again, as many as there are expected outputs: what `verify` kept.
+    The first samples are run again, as many as there are expected outputs: what `verify` kept. So
+    are its golden cases, and its seal is looked at.
 
     Returns:
         ``size_bytes``, ``gzip_bytes`` and ``sha256`` of the file.
 
     Raises:
         SourceError: the file is damaged.
-        VerificationError: it does not load, or an output differs.
+        VerificationError: it does not load, or an output differs, or a golden case does.
     """
     expected = _arrays(expected_outputs)
     count = min(len(array) for array in expected.values())
     given = {name: array[:count] for name, array in _arrays(samples).items()}
+    seals.check(map_file(Path(path)), Path(path).name)
     with open_session(path, threads=threads) as session:
         outputs = _run_each(session, given)
+        self_test(session, Path(path).name)
     for name, array in expected.items():
         now = outputs.get(name)
         if now is None or now.dtype != array.dtype or now.tobytes() != array.tobytes():
@@ -132,6 +140,33 @@ def reload(path: str, samples: str, expected_outputs: str, threads: int = 1) -> 
             raise VerificationError(message)
     _assert_no_tensorflow()
     return weigh(path)
+
+
+def golden(
+    path: str, samples: str, precision: Precision, other_kernels: bool = True
+) -> dict[str, Any] | None:
+    """Make golden cases out of some of the samples; see `edgekit.golden_record.record`.
+
+    Raises:
+        SourceError: the file is damaged.
+        VerificationError: the runtime refuses the file or fails.
+        DataError: the samples do not fit the file's inputs.
+    """
+    made = golden_record.record(
+        Path(path), _arrays(samples), precision, other_kernels=other_kernels
+    )
+    _assert_no_tensorflow()
+    return made
+
+
+def seal(path: str) -> str:
+    """Fill in the seal of a file; the SHA-256 in it. See `edgekit.seal.seal`.
+
+    Raises:
+        SourceError: the file cannot be read, or does not hold exactly one seal.
+        OutputError: the file cannot be written.
+    """
+    return seals.seal(path)
 
 
 def weigh(path: str) -> dict[str, Any]:

@@ -120,11 +120,8 @@ def cases(manifest: Mapping[str, Any], name: str) -> tuple[Golden, ...]:
 def self_test(session: Session, name: str) -> int:
     """Run the golden cases of a file, and compare with what it gave where it was made.
 
-    The cases are run in their order; a model that remembers between calls in variables of its own
-    has to be fresh, and is not so afterwards.
-
     Args:
-        session: the file, opened.
+        session: the file, opened; its variables are as after loading before and after.
         name: of the file, for messages.
 
     Returns:
@@ -170,7 +167,9 @@ def _differences(session: Session, case: Golden, name: str) -> list[tuple[str, f
         raise damaged_manifest(Path(name), _wrong(message))
     try:
         inputs = {key: golden.values() for key, golden in case.inputs.items()}
+        session.reset_variables()
         outputs = session.run_real(inputs)
+        session.reset_variables()
         found = []
         for key, golden in case.outputs.items():
             if outputs[key].shape != golden.shape:

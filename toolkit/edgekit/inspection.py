@@ -13,16 +13,18 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from edgekit.errors import UsageError
+from edgekit.errors import SourceError, UsageError
 from edgekit.graph import Graph
 from edgekit.manifest import manifest_of, manifest_of_folder
-from edgekit.mapped_file import unreadable
+from edgekit.mapped_file import map_file, unreadable
 from edgekit.source_kind import SourceKind, sniff
 from edgekit.support import TARGETS, Obstacle, Target, obstacles
 from edgekit.tensors import Quantization, TensorSpec
 
+SealState = Literal["intact", "signed", "damaged"]
+"""``signed``: intact, and with a signature, which only a public key can judge."""
 _CHUNK_BYTES = 1 << 20
 _GZIP_LEVEL = 6
 """zlib's default. For weights it costs 5 to 25 % more time than level 1, and saves 0.5 %."""
@@ -73,6 +75,10 @@ class Inspection:
     custom_classes: tuple[str, ...]
     lambda_layers: tuple[str, ...]
     manifest: dict[str, Any] | None
+    seal: SealState | None
+    """None where the file has none; see `edgekit.seal`."""
+    golden_cases: int | None
+    """How many cases the self-test on the device runs; None where they are damaged."""
     targets: dict[Target, tuple[Obstacle, ...]]
     """What would stop it on each target asked about; empty when nothing is known to."""
     notes: tuple[str, ...]
@@ -111,6 +117,8 @@ class Inspection:
             "custom_classes": list(self.custom_classes),
             "lambda_layers": list(self.lambda_layers),
             "manifest": self.manifest,
+            "seal": self.seal,
+            "golden_cases": self.golden_cases,
             "targets": {
                 target: {
                     "obstacles": [
@@ -228,9 +236,34 @@ def _inspect_graph(path: Path, kind: SourceKind, targets: tuple[Target, ...]) ->
         custom_classes=(),
         lambda_layers=(),
         manifest=manifest,
+        seal=_seal(path) if manifest else None,
+        golden_cases=_golden_cases(manifest, path),
         targets={target: obstacles(graph, target) for target in targets},
         notes=_graph_notes(graph),
     )
+
+
+def _seal(path: Path) -> SealState | None:
+    from edgekit import seal
+
+    try:
+        found = seal.read(map_file(path), str(path))
+    except SourceError:
+        return "damaged"
+    if found is None:
+        return None
+    return "signed" if found.is_signed else "intact"
+
+
+def _golden_cases(manifest: dict[str, Any] | None, path: Path) -> int | None:
+    if not manifest or "golden" not in manifest:
+        return 0
+    from edgekit import golden  # imports numpy, which few files are worth
+
+    try:
+        return len(golden.cases(manifest, str(path)))
+    except SourceError:
+        return None
 
 
 def _read(path: Path, kind: SourceKind) -> Graph:
@@ -301,6 +334,8 @@ def _inspect_keras(path: Path, kind: SourceKind, targets: tuple[Target, ...]) ->
         custom_classes=facts.custom_classes,
         lambda_layers=facts.lambda_layers,
         manifest=manifest_of_folder(path) if kind == "savedmodel" else None,
+        seal=None,
+        golden_cases=0,
         targets={it: (Obstacle(operator="", count=1, reason=reason),) for it in targets},
         notes=tuple(notes),
     )

@@ -8,7 +8,7 @@ from typing import cast
 import click
 
 from edgekit.cli.table import size_text
-from edgekit.inspection import Inspection, inspect
+from edgekit.inspection import Inspection, SealState, inspect
 from edgekit.support import TARGETS, Target
 from edgekit.tensors import TensorSpec
 
@@ -20,6 +20,11 @@ _KINDS = {
     "savedmodel": "TensorFlow SavedModel",
 }
 _SHOWN_OPERATORS = 12
+_SEALS: dict[SealState, str] = {
+    "intact": "intact, not signed",
+    "signed": "intact, signed; by whom, only edgekit.load(…, public_key=…) can tell",
+    "damaged": "DAMAGED: the file is not what it was when it was made; copy or convert it again",
+}
 
 
 @click.command()
@@ -176,6 +181,7 @@ def _manifest_rows(found: Inspection) -> list[tuple[str, str]]:
             told += f", calibrated on {calibration.get('samples')} {kind}"
         rows.append(("recipe", told))
     rows.append(("checked", _checked(_part(manifest, "verification"), recipe)))
+    rows += _seal_rows(found)
     for name, steps in _part(manifest, "preprocess").items():
         rows.append(("prepared by", f"{name}: {_steps(steps)}"))
     states = manifest.get("states")
@@ -187,6 +193,17 @@ def _manifest_rows(found: Inspection) -> list[tuple[str, str]]:
     if isinstance(labels, list) and labels:
         shown = ", ".join(map(str, labels[:5])) + (", …" if len(labels) > 5 else "")
         rows.append(("labels", f"{len(labels)}: {shown}"))
+    return rows
+
+
+def _seal_rows(found: Inspection) -> list[tuple[str, str]]:
+    """What the device can check by itself."""
+    rows = []
+    if found.seal is not None:
+        rows.append(("seal", _SEALS[found.seal]))
+    if found.golden_cases != 0:
+        told = f"{found.golden_cases} golden cases" if found.golden_cases else "damaged"
+        rows.append(("self-test", told))
     return rows
 
 

@@ -13,7 +13,6 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import ClosedError, DataError, VerificationError
@@ -21,6 +20,7 @@ from edgekit.lane import Lane, result_dtype
 from edgekit.observation import Observation, Observer
 from edgekit.opening import Options, Source, open_serving
 from edgekit.serving import Serving
+from edgekit.state import State
 from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from edgekit.stream import Stream
 
 Array = NDArray[Any]
-State = list[Array]
 _T = TypeVar("_T")
 
 
@@ -49,13 +48,8 @@ class Model:
         self._observers: tuple[Observer, ...] = ()
         self._change = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
-        self._begin()
+        self._state = State(self._serving)
         _loaded.add(self)
-
-    def _begin(self) -> None:
-        serving = self._serving
-        self._plain = not serving.states and len(serving.outputs) == 1
-        self._state = zero_state(serving)
 
     # ---- what it is ---------------------------------------------------------
 
@@ -131,8 +125,8 @@ class Model:
             VerificationError: the runtime fails.
             ClosedError: the model was closed, or the process forked after loading it.
         """
-        if self._plain and self._observers == ():
-            serving = self._serving
+        serving = self._serving
+        if serving.is_plain and self._observers == ():
             lane = serving.idle.get()
             if lane is None:
                 serving, lane = self._next(serving)
@@ -140,7 +134,7 @@ class Model:
                 return lane.call(arrays, None if out is None else (out,))[0]  # type: ignore[arg-type]
             finally:
                 serving.idle.put(lane)
-        specs = self._serving.outputs
+        specs = serving.outputs
         if out is not None and not isinstance(out, Mapping):
             if len(specs) > 1:
                 message = f"out: the model has {len(specs)} outputs; give a dict of arrays by name"
@@ -190,18 +184,16 @@ class Model:
             serving, lane = self._next(serving)
         try:
             begun = time.perf_counter_ns()
-            given = arrays
-            if serving.states and state is not None:
-                given = _with_state(serving, arrays, state)
+            carried = state if serving.states else None
+            given = arrays if carried is None else carried.join(serving, arrays)
             made = lane.call(given, _places(lane, out))
-            if serving.states and state is not None:
-                for number, (_, after) in enumerate(serving.states):
-                    state[number] = made[after]
+            if carried is not None:
+                carried.keep(made)
             took = time.perf_counter_ns() - begun
         finally:
             serving.idle.put(lane)
         named = dict(zip((spec.name for spec in lane.session.outputs), made, strict=True))
-        if state is not None and serving.states:
+        if carried is not None:
             named = {spec.name: named[spec.name] for spec in serving.outputs}
         if self._observers:
             self._tell(serving, lane, arrays, named, took)
@@ -307,7 +299,7 @@ class Model:
                 lanes.append(lane)
             for lane in lanes:
                 lane.reset()
-            self._state = zero_state(serving)
+            self._state.begin(serving)
         finally:
             for lane in lanes:
                 serving.idle.put(lane)
@@ -382,7 +374,6 @@ class Model:
                 raise
             old = self._serving
             self._serving, self._source = new, source
-            self._begin()
         old.retire()
 
     def close(self) -> None:
@@ -411,26 +402,6 @@ class Model:
     def __exit__(self, *_: object) -> None:
         """Let the model go."""
         self.close()
-
-
-def zero_state(serving: Serving) -> State:
-    """What the states are before the first call: all zeros."""
-    every = serving.lanes[0].session.inputs
-    specs = [every[given] for given, _ in serving.states]
-    zeros: State = [np.zeros([n or 1 for n in spec.shape], result_dtype(spec)) for spec in specs]
-    return zeros
-
-
-def _with_state(serving: Serving, arrays: Sequence[Any], state: State) -> list[Any]:
-    """All inputs of the session in its order."""
-    if len(arrays) != len(serving.inputs):
-        names = ", ".join(spec.name for spec in serving.inputs)
-        message = f"inputs: {len(arrays)} given, the model takes {names}; give one array for each"
-        raise DataError(message)
-    left = iter(arrays)
-    carried = {given: value for (given, _), value in zip(serving.states, state, strict=True)}
-    total = len(serving.lanes[0].session.inputs)
-    return [carried[number] if number in carried else next(left) for number in range(total)]
 
 
 def _places(lane: Lane, out: Mapping[str, Array] | None) -> list[Array | None] | None:

@@ -32,8 +32,12 @@ class Serving:
     idle: SimpleQueue[Lane | None] = field(default_factory=SimpleQueue)
     """Lanes that nobody uses; None once there will be no more."""
 
+    is_plain: bool = field(init=False)
+    """Whether there is one output, and no state."""
+
     def __post_init__(self) -> None:
         """Offer all lanes."""
+        object.__setattr__(self, "is_plain", len(self.outputs) == 1 and not self.states)
         for lane in self.lanes:
             self.idle.put(lane)
 

@@ -47,6 +47,26 @@ class Stream:
     A stream is fed by one thread at a time.
     """
 
+    window: int
+    """Samples that the model sees at once."""
+    hop: int
+    """Samples from the start of one window to the start of the next."""
+
+    _count: int
+    """Samples fed so far."""
+    _buffer: Array | None
+    _dtype: np.dtype[Any] | None
+    _row: tuple[int | None, ...]
+    """Shape of one sample; a None in it is decided by the first chunk."""
+    _first: int
+    """Where in the buffer the next window begins."""
+    _kept: int
+    """How much of that window is there."""
+    _gap: int
+    """Samples to leave out before the next window."""
+    _covered: int
+    """Number of the sample after the latest window."""
+
     def __init__(self, model: Model, *, window: int | None = None, hop: int | None = None) -> None:
         """See `Model.stream`.
 
@@ -58,9 +78,7 @@ class Stream:
         self._time = 1 if len(self._spec.shape) > 1 else 0
         """The input's axis of time."""
         self.window = _window(self._spec, self._spec.shape[self._time], window)
-        """Samples that the model sees at once."""
         self.hop = self.window if hop is None else hop
-        """Samples from the start of one window to the start of the next."""
         if self.hop < 1:
             message = f"hop={hop}: not a number of samples; give 1 or more"
             raise UsageError(message)
@@ -156,18 +174,9 @@ class Stream:
 
     def _empty(self) -> None:
         """Drop the samples; the next one begins a window, and may have another dtype."""
-        self._buffer: Array | None = None
-        self._dtype: np.dtype[Any] | None = None
-        self._row: tuple[int | None, ...] = self._spec.shape[self._time + 1 :]
-        """Shape of one sample; a None in it is decided by the first chunk."""
-        self._first: int = 0
-        """Where in the buffer the next window begins."""
-        self._kept: int = 0
-        """How much of that window is there."""
-        self._gap: int = 0
-        """Samples to leave out before the next window."""
-        self._covered: int = 0
-        """Number of the sample after the latest window."""
+        self._buffer = self._dtype = None
+        self._row = self._spec.shape[self._time + 1 :]
+        self._first = self._kept = self._gap = self._covered = 0
 
     def _checked(self, chunk: ArrayLike) -> Array:
         """`chunk` as ``(samples, *row)``."""

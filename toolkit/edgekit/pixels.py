@@ -6,19 +6,22 @@ libraries round, so that a file and the array decoded from it give the same resu
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from edgekit.errors import DataError
 from edgekit.quote import first_line
+
+if TYPE_CHECKING:  # models that take no pictures do without it
+    from PIL import Image
 
 Array = NDArray[Any]
 
@@ -26,7 +29,7 @@ CHANNEL_COUNTS = (1, 3, 4)
 MOST_PIXELS = 64_000_000
 """Images with more are refused before they are decoded; one takes 192 MB as RGB."""
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error)
+UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error)
 
 
 def is_channels_first(sample_shape: Sequence[int | None]) -> bool:
@@ -68,35 +71,46 @@ def image_layout(
     raise DataError(message)
 
 
-def open_image(path: Path) -> Image.Image:
-    """Read an image file whole.
+def open_image(source: Path | bytes) -> Image.Image:
+    """Read an image file whole, or what is in one.
 
     Raises:
         DataError: it is missing, no image, truncated, or has more than `MOST_PIXELS` pixels.
     """
+    from PIL import Image, UnidentifiedImageError
+
+    name = "image" if isinstance(source, bytes) else str(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # oddities in tags that do not concern the pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height <= MOST_PIXELS:
-                    image.load()
-                    return image
-        message = _too_large(path)
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file) as image:
+                check_size(image.size, name)
+                image.load()
+                return image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        message = _too_large(path)
+        message = _too_large(name)
     except FileNotFoundError:
-        message = f"{path}: no such image; check the path"
+        message = f"{name}: no such image; check the path"
     except PermissionError:
-        message = f"{path}: no permission to read it; change its permissions"
-    except _UNREADABLE as error:
-        message = f"{path}: not a readable image ({first_line(error)}); replace it or take it out"
+        message = f"{name}: no permission to read it; change its permissions"
+    except UnidentifiedImageError:
+        message = f"{name}: not a readable image (no known format); replace it or take it out"
+    except UNREADABLE as error:
+        message = f"{name}: not a readable image ({first_line(error)}); replace it or take it out"
     raise DataError(message)
 
 
-def _too_large(path: Path) -> str:
+def check_size(size: tuple[int, int], name: str) -> None:
+    """Raise DataError if a picture of `size` has more than `MOST_PIXELS` pixels."""
+    if size[0] * size[1] > MOST_PIXELS:
+        raise DataError(_too_large(name))
+
+
+def _too_large(name: str) -> str:
     limit = f"{MOST_PIXELS // 1_000_000} million pixels"
-    return f"{path}: the image has more than {limit}; make it smaller"
+    return f"{name}: the image has more than {limit}; make it smaller"
 
 
 def decode(image: Image.Image, channels: int | None) -> Array:
@@ -109,6 +123,8 @@ def decode(image: Image.Image, channels: int | None) -> Array:
     Raises:
         DataError: 32-bit pixels, damaged EXIF data, or a channel count that no picture has.
     """
+    from PIL import Image
+
     upright = _upright(image)
     if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format == "PNG"):
         deep = np.asarray(upright).astype(np.uint32)
@@ -129,11 +145,13 @@ def decode(image: Image.Image, channels: int | None) -> Array:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    from PIL import ImageOps
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tags other than the orientation
             return ImageOps.exif_transpose(image)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         message = f"image: its EXIF data are damaged ({first_line(error)}); save it without them"
         raise DataError(message) from None
 
@@ -159,6 +177,8 @@ def resize(samples: Array, height: int, width: int) -> Array:
 
 
 def _resize_plane(plane: Array, height: int, width: int) -> Array:
+    from PIL import Image
+
     picture = Image.fromarray(np.ascontiguousarray(plane))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
 

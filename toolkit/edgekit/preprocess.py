@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgekit import pixels
 from edgekit.errors import DataError, UsageError
@@ -31,6 +30,9 @@ from edgekit.preprocess_step import (
     step_from_dict,
 )
 from edgekit.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Array = NDArray[Any]
 
@@ -127,9 +129,22 @@ class Preprocess:
         Raises:
             DataError: the input takes no pictures, or the result does not have its shape.
         """
+        _, _, channels = pixels.image_layout(spec.shape[1:])
+        return self.apply_pixels(pixels.decode(image, channels), spec)
+
+    def apply_pixels(self, picture: Array, spec: TensorSpec) -> NDArray[np.float32]:
+        """What `apply_image` does to an image once it is decoded.
+
+        Args:
+            picture: ``(height, width, channels)``, uint8 or float, with the channels of the input.
+            spec: the input it is for.
+
+        Raises:
+            DataError: the input takes no pictures, or the result does not have its shape.
+        """
         sample_shape = spec.shape[1:]
-        height, width, channels = pixels.image_layout(sample_shape)
-        samples = pixels.decode(image, channels)[np.newaxis]
+        height, width, _ = pixels.image_layout(sample_shape)
+        samples = picture[np.newaxis]
         if not self.fixes_size:
             samples = pixels.resize(samples, height or samples.shape[1], width or samples.shape[2])
         for step in self.steps:

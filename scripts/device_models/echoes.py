@@ -40,6 +40,7 @@ def make(folder: Folder) -> None:
     _echo(folder, "echo.per-channel-in", _spec("values", (1, 3), "int8", PER_CHANNEL), step)
     _echo(folder, "picture.float32", _spec("values", PICTURE, "float32", None), None)
     _echo(folder, "picture.int8", _spec("values", PICTURE, "int8", QUANTIZED["int8"]), step)
+    _picky(folder)
 
 
 def _spec(
@@ -56,21 +57,7 @@ def _echo(folder: Folder, name: str, taken: TensorSpec, given: Quantization | No
         arrays = folder.arrays(name, {"values": values}, {"same": results})
     shape = tuple(size or 1 for size in taken.shape)
     result = _spec("same", shape, taken.dtype, given)
-    tflite_writer.write(
-        folder.file(name, "tflite"),
-        [_tensor("raw_values:0", taken), _tensor("raw_same:0", result)],
-        [
-            Operator(
-                builtin=RESHAPE,
-                inputs=[0],
-                outputs=[1],
-                options_type=schema.BuiltinOptions.ReshapeOptions,
-                options=_reshape_options(shape),
-            )
-        ],
-        {"values": 0},
-        {"same": 1},
-    )
+    _echo_tflite(folder, name, _tensor("raw_values:0", taken), _tensor("raw_same:0", result))
     onnx_writer.write(
         folder.file(name, "onnx"),
         [helper.make_node("Identity", ["values"], ["same"])],
@@ -79,6 +66,41 @@ def _echo(folder: Folder, name: str, taken: TensorSpec, given: Quantization | No
     )
     for format_ in ("tflite", "onnx"):
         folder.add(name, format_, arrays=arrays)
+
+
+def _picky(folder: Folder) -> None:
+    """Says that it takes any number of rows, and can only make two of them."""
+    taken = TensorSpec(name="values", shape=(None, 4), dtype="float32")
+    result = TensorSpec(name="same", shape=(2, 4), dtype="float32")
+    free = Tensor(name="raw_values:0", shape=(-1, 4))
+    _echo_tflite(folder, "picky", free, _tensor("raw_same:0", result))
+    onnx_writer.write(
+        folder.file("picky", "onnx"),
+        [helper.make_node("Reshape", ["values", "two_rows"], ["same"])],
+        [taken],
+        [result],
+        weights={"two_rows": np.array([2, 4])},
+    )
+    for format_ in ("tflite", "onnx"):
+        folder.add("picky", format_, shape_is_free=True)
+
+
+def _echo_tflite(folder: Folder, name: str, taken: Tensor, given: Tensor) -> None:
+    tflite_writer.write(
+        folder.file(name, "tflite"),
+        [taken, given],
+        [
+            Operator(
+                builtin=RESHAPE,
+                inputs=[0],
+                outputs=[1],
+                options_type=schema.BuiltinOptions.ReshapeOptions,
+                options=_reshape_options(given.shape),
+            )
+        ],
+        {"values": 0},
+        {"same": 1},
+    )
 
 
 def _tensor(name: str, spec: TensorSpec) -> Tensor:

@@ -131,6 +131,7 @@ class Lane:
         shapes = [value.shape for value in ready]
         if shapes != self._shapes:
             self._shapes = None
+            self._plan()  # whatever comes of it, the memory of before is no more to be used
             prepared = self.session.prepare(shapes)
             self._shapes = shapes if prepared else None
         for number, value in enumerate(ready):

@@ -27,6 +27,8 @@ from edgekit.mapped_file import map_file
 from edgekit.sessions.session import Session, closed, with_version
 from edgekit.tensors import Quantization, TensorSpec
 
+_NODE = re.compile(r"Node number (\d+) \((\w+)\)")
+
 
 class LiteRTSession(Session):
     """A .tflite file in an interpreter.
@@ -68,7 +70,8 @@ class LiteRTSession(Session):
         self._signature = signature
         self._open()
 
-    def _open(self) -> None:
+    def _open(self, *, is_first: bool = True) -> None:
+        """Load the file; where free sizes need a real call to be known, leave it at that."""
         path = self._path
         self._interpreter, self._package = _opened(
             path, self._content, self._threads, self._backend
@@ -79,7 +82,6 @@ class LiteRTSession(Session):
         chosen = _chosen(path, self._signature, self.signatures)
         self._graph = native.GetSubgraphIndexFromSignature(chosen) if chosen else 0
         self._native = native
-        self._allocate(path)
         names = listed[chosen] if chosen else {}
         if self._graph:
             inputs = [self._detail(index) for index in names["inputs"].values()]
@@ -92,17 +94,30 @@ class LiteRTSession(Session):
         of = {d["index"]: d for d in (*inputs, *outputs)}
         self.inputs = tuple(_spec(n, of[i]) for n, i in self._input_index.items())
         self.outputs = tuple(_spec(n, of[i]) for n, i in self._output_index.items())
-        self._shapes = [tuple(map(int, of[i]["shape"])) for i in self._input_index.values()]
+        self._shapes: list[tuple[int, ...] | None] = [
+            tuple(map(int, of[i]["shape"])) for i in self._input_index.values()
+        ]
         self.quantizes_inputs = self._quantized()
         view = native.tensor
         self.input_views = [
             partial(view, native, i, self._graph) for i in self._input_index.values()
         ]
         self.output_views = [
-            partial(view, native, i, self._graph) for i in self._output_index.values()
+            partial(
+                _view if None in spec.shape or 0 in spec.shape else view, native, i, self._graph
+            )
+            for spec, i in zip(self.outputs, self._output_index.values(), strict=True)
         ]
         self.execute = partial(native.Invoke, self._graph)
-        self._is_text = any(spec.dtype == "string" for spec in (*self.inputs, *self.outputs))
+        self._has_views = not any(
+            spec.dtype == "string" or spec.shape == () for spec in (*self.inputs, *self.outputs)
+        )
+        is_free = [None in spec.shape for spec in self.inputs]
+        if not is_first:
+            pairs = zip(is_free, self._shapes, strict=True)
+            self._shapes = [None if free else shape for free, shape in pairs]
+        elif not self._allocate(path, may_fail=any(is_free)):
+            self._open(is_first=False)  # what failed to allocate tells it again with later errors
 
     @property
     def runtime(self) -> str:
@@ -113,12 +128,17 @@ class LiteRTSession(Session):
         found: dict[str, Any] = self._interpreter._get_tensor_details(index, self._graph)
         return found
 
-    def _allocate(self, path: Path) -> None:
+    def _allocate(self, path: Path, *, may_fail: bool) -> bool:
+        """Prepare all operators; False where the 1 that stands for a free size does not do."""
         try:
             self._native.AllocateTensors(self._graph)
         except (ValueError, RuntimeError) as error:
             operators = [str(d["op_name"]) for d in self._interpreter._get_ops_details()]
-            raise _refused(path, error, operators) from error
+            refusal = _refused(path, error, operators)
+            if may_fail and _NODE.search(str(error)) and "unresolved" not in str(error):
+                return False
+            raise refusal from error
+        return True
 
     def _quantized(self) -> frozenset[str]:
         """The float inputs that an operator of the main graph reads to make integers of them."""
@@ -148,9 +168,7 @@ class LiteRTSession(Session):
         native = self._native
         nodes = range(native.NumNodes())
         if any(native.NodeName(node) in {"VAR_HANDLE", "CALL_ONCE"} for node in nodes):
-            shapes = self._shapes
-            self._open()
-            self.prepare(shapes)
+            self._restore(self._shapes)
         else:
             native.ResetVariableTensors()
 
@@ -175,12 +193,14 @@ class LiteRTSession(Session):
                     "use the shapes it was made with"
                 )
                 raise DataError(message) from error
-        return not self._is_text
+        return self._has_views
 
-    def _restore(self, shapes: list[tuple[int, ...]]) -> None:
-        """After shapes that do not work: a fresh interpreter, as failed ones may stay unusable."""
+    def _restore(self, shapes: Sequence[tuple[int, ...] | None]) -> None:
+        """Begin anew with a fresh interpreter, made ready for `shapes` as the one before was."""
         self._open()
-        self.prepare(shapes)
+        known = [shape for shape in shapes if shape is not None]
+        if len(known) == len(shapes):
+            self.prepare(known)
 
     def failed(self, error: Exception) -> EdgekitError:
         """The interpreter's reason, in one line."""
@@ -195,9 +215,33 @@ class LiteRTSession(Session):
             for index, array in zip(self._input_index.values(), arrays, strict=True):
                 native.SetTensor(index, array, graph)
             native.Invoke(graph)
-            return {name: native.GetTensor(i, graph) for name, i in self._output_index.items()}
+            return {name: _copied(native, i, graph) for name, i in self._output_index.items()}
         except (ValueError, RuntimeError) as error:
             raise self.failed(error) from error
+
+
+def _view(native: Any, index: int, graph: int) -> NDArray[Any]:
+    """The interpreter's memory of an output whose shape depends on values, and may be empty."""
+    try:
+        return native.tensor(native, index, graph)  # type: ignore[no-any-return]
+    except ValueError as error:
+        return _empty(native, index, graph, error)
+
+
+def _copied(native: Any, index: int, graph: int) -> NDArray[Any]:
+    """A copy of an output; of a scalar, the interpreter gives a number and no array."""
+    try:
+        return np.asarray(native.GetTensor(index, graph))
+    except ValueError as error:
+        return _empty(native, index, graph, error)
+
+
+def _empty(native: Any, index: int, graph: int, error: ValueError) -> NDArray[Any]:
+    """An output without values, which the interpreter does not hand out; else raise `error`."""
+    shape = native.TensorSize(index, graph)
+    if 0 not in shape:
+        raise error
+    return np.empty(shape, native.TensorType(index, graph))
 
 
 def _chosen(path: Path, asked: str | None, signatures: tuple[str, ...]) -> str | None:
@@ -279,7 +323,7 @@ def _refused(
             f"{path.name}: operator {custom[1].rstrip('.') or '?'} is unknown to this runtime; "
             "replace the layer that makes it"
         )
-    node = re.search(r"Node number (\d+) \((\w+)\)", said)
+    node = _NODE.search(said)
     if node:
         return VerificationError(
             f"{path.name}: operator {node[2]} (number {node[1]}) cannot run: {_first(error)}; "

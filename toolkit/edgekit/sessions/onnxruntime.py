@@ -70,7 +70,7 @@ class OnnxRuntimeSession(Session):
         options.inter_op_num_threads = 1
         options.log_severity_level = _QUIET
         self._path = path
-        self.failures = _error_classes()
+        self.failures = (*_error_classes(), RuntimeError)  # the latter where memory is bound
         wanted = _available(runtime, providers)
         try:
             self._session: Any = runtime.InferenceSession(

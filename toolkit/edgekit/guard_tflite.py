@@ -7,7 +7,7 @@ is refused here; what a runtime refuses by itself, in good order, is left to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import struct
 from math import prod
 from typing import NoReturn
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from edgekit.flatbuffer import FlatBufferError
 from edgekit.flatbuffer_check import Values, Walker
+from edgekit.guard_tflite_kernels import Step, TensorFacts, check_step
 from edgekit.guard_tflite_operators import ARITIES
 from edgekit.guard_tflite_schema import TABLES, UNIONS
 from edgekit.tflite_schema import DTYPES, operator_name
@@ -23,6 +24,9 @@ _IDENTIFIER = b"TFL3"
 _CUSTOM = 32
 _LONGEST_SHAPE = 8
 _MOST_ELEMENTS = (1 << 31) - 1
+_MOST_BITS = 8 << 30
+_LONGEST_NUMBERS = 16
+_BLOCKWISE = 2
 _BITS = {
     "float32": 32, "float16": 16, "int32": 32, "uint8": 8, "int64": 64, "bool": 8, "int16": 16,
     "complex64": 64, "int8": 8, "float64": 64, "complex128": 128, "uint64": 64, "uint32": 32,
@@ -39,20 +43,6 @@ _SUBGRAPHS_2 = {
     "STABLEHLO_REDUCE": 1, "STABLEHLO_SCATTER": 6, "STABLEHLO_REDUCE_WINDOW": 5,
     "STABLEHLO_SORT": 2, "STABLEHLO_COMPOSITE": 1,
 }  # fmt: skip
-
-
-@dataclass(slots=True)
-class TensorFacts:
-    """What the checks of operators need to know of a tensor."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    at: int
-    """Where its constant bytes begin in the file; 0 where it has none."""
-    nbytes: int
-    is_variable: bool
-    scales: int
-    axis: int
 
 
 class Guard:
@@ -153,17 +143,27 @@ class Guard:
                 refuse(f"{label} should have {wanted} bytes and has {nbytes}")
             if at & 3 and _BITS[dtype] >= 32:
                 refuse(f"{label} has its bytes at {at}, which is no place for {dtype}")
-        scales = axis = 0
+        if not nbytes and dtype in _BITS and elements * _BITS[dtype] > _MOST_BITS:
+            refuse(f"{label} has shape {shape}, more than a device can hold")
+        scales, axis, scale = 0, 0, 0.0
         if quantization is not None:
-            scales, axis = self._quantization(quantization, shape, dtype, label)
-        return TensorFacts(shape, dtype, at if nbytes else 0, nbytes, bool(variable), scales, axis)
+            scales, axis, scale = self._quantization(quantization, shape, dtype, label)
+        numbers: tuple[int, ...] | None = None
+        if nbytes and dtype in {"int32", "int64"} and elements <= _LONGEST_NUMBERS:
+            letter = "i" if dtype == "int32" else "q"
+            numbers = struct.unpack_from(f"<{elements}{letter}", self.data, at)
+        return TensorFacts(
+            shape, dtype, at if nbytes else 0, bool(variable), scales, axis, scale, numbers
+        )
 
     def _quantization(
         self, values: Values, shape: tuple[int, ...], dtype: str, label: str
-    ) -> tuple[int, int]:
+    ) -> tuple[int, int, float]:
         scale, zero_point, axis = values[2], values[3], values[6] or 0
+        if values[5] is not None and values[4] == _BLOCKWISE:
+            return 1, 0, 0.0
         if scale is None or not scale[1]:
-            return 0, 0
+            return 0, 0, 0.0
         at, count = scale
         if count > 1:
             if not 0 <= axis < len(shape) or shape[axis] != count:
@@ -171,14 +171,14 @@ class Guard:
             if zero_point is None or zero_point[1] not in {1, count}:
                 refuse(f"{label} has {count} scales and other zero points")
         scales = np.frombuffer(self.data, "<f4", count, at)
-        if not (scales.min() >= 0 and scales.max() < np.inf):  # NaN is neither
-            refuse(f"{label} has a scale that is negative, infinite or not a number")
+        if not (scales.min() > 0 and scales.max() < np.inf):  # NaN is neither
+            refuse(f"{label} has a scale that is not positive, infinite or not a number")
         if zero_point is not None and zero_point[1]:
             points = np.frombuffer(self.data, "<i8", zero_point[1], zero_point[0])
             low, high = _ZERO_POINTS.get(dtype, (-(1 << 31), 1 << 31))
             if points.min() < low or points.max() > high:
                 refuse(f"{label} has a zero point that {dtype} cannot hold")
-        return count, axis
+        return count, axis, float(scales[0])
 
     def _graph(self, number: int) -> set[int]:
         """Check the operators of one graph; return the graphs that they run."""
@@ -247,6 +247,15 @@ class Guard:
         given = values[4] is not None, values[12] is not None
         if arity.needs_options and (options != arity.options or not any(given)):
             refuse(f"{label} lacks its options")
+        tensors = self.tensors[number]
+        check_step(
+            Step(
+                name,
+                [tensors[index] if index >= 0 else None for index in inputs],
+                [tensors[index] for index in outputs],
+                values[4] or values[12] or [],
+            )
+        )
         for called in self._called(name, values):
             if not 0 <= called < len(self.subgraphs):
                 refuse(f"{label} runs graph {called} of {len(self.subgraphs)}")

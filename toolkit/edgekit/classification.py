@@ -7,17 +7,14 @@ whatever form the app has it in.
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit import pixels
 from edgekit.errors import DataError, UsageError, VerificationError
-from edgekit.picture import read_picture
-from edgekit.preprocess import Preprocess
+from edgekit.picture import prepare_picture, steps_for
 from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -28,13 +25,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Image: TypeAlias = "str | os.PathLike[str] | bytes | PillowImage | Array"
-
-_AS_STORED = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-128.0, 127.0))
-"""Ranges of real numbers for which an 8-bit input takes the bytes of a picture as they are."""
-_NEAR = 0.03
-"""Of the width of such a range: 128 is used where 127.5 is meant."""
-_DIVIDES_BY = 64
-"""Steps that divide pixels by this or more bring them to about 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,91 +56,21 @@ def classify(model: Model, image: Image, top: int = 5) -> list[Prediction]:
         raise UsageError(message)
     while True:
         serving = model._serving
-        sample = prepare(serving, image)
+        sample = _prepared(serving, image)
         made = model(sample)
         if model._serving is serving:
             return rank(serving, made, top)
         # the file was swapped meanwhile: the new one may prepare pictures in another way
 
 
-def prepare(serving: Serving, image: Image) -> Array:
-    """The picture as the only input of the model takes it, with a batch dimension of 1.
-
-    Raises:
-        DataError: as `classify`.
-    """
+def _prepared(serving: Serving, image: Image) -> Array:
+    """The picture as the only input of the model takes it, with a batch dimension of 1."""
     if len(serving.inputs) != 1:
         names = ", ".join(spec.name for spec in serving.inputs) or "none"
         message = f"{serving.name}: has the inputs {names}; prepare an array for each and call run"
         raise DataError(message)
     spec = serving.inputs[0]
-    steps = _stored_steps(serving, spec)
-    as_stored = steps is None and _takes_bytes(spec)
-    if steps is None and not as_stored and not _takes_whole_numbers(spec):
-        message = (
-            f"{serving.name}: does not say how the pixels of a picture become its input "
-            f"{spec.name!r}; load it with preprocess='scale=1/255' or '-1..1', or with 'none' if "
-            "it takes them from 0 to 255"
-        )
-        raise DataError(message)
-    picture = read_picture(image, pixels.image_layout(spec.shape[1:])[2])
-    steps = steps or Preprocess()
-    if picture.dtype != np.uint8 and (as_stored or _divides(steps)):
-        _check_scaled(picture, steps)
-    sample = steps.apply_pixels(picture, spec)[np.newaxis]
-    if not as_stored:
-        return sample
-    stored = np.rint(np.clip(sample, 0, 255)).astype(np.uint8)
-    return stored if spec.dtype == "uint8" else (stored ^ 0x80).view(np.int8)
-
-
-def _stored_steps(serving: Serving, spec: TensorSpec) -> Preprocess | None:
-    """What the file or the caller of `load` says; what is for a single input is for this one."""
-    found = serving.preprocess
-    if spec.name in found or len(found) != 1:
-        return found.get(spec.name)
-    return next(iter(found.values()))
-
-
-def _takes_bytes(spec: TensorSpec) -> bool:
-    """Whether an 8-bit input is quantized so that a picture's bytes are what it stores."""
-    quantization = spec.quantization
-    if quantization is None or spec.dtype not in ("uint8", "int8") or len(quantization.scale) != 1:
-        return False
-    scale, zero = quantization.scale[0], quantization.zero_point[0]
-    first = 0 if spec.dtype == "uint8" else -128
-    low, high = scale * (first - zero), scale * (first + 255 - zero)
-    return any(
-        max(abs(low - start), abs(high - end)) <= _NEAR * (end - start) for start, end in _AS_STORED
-    )
-
-
-def _takes_whole_numbers(spec: TensorSpec) -> bool:
-    """Whether an input is of integers that stand for nothing but themselves, 255 among them."""
-    return spec.quantization is None and "int" in spec.dtype and spec.dtype != "int8"
-
-
-def _divides(steps: Preprocess) -> bool:
-    for step in steps.steps:
-        if step.name in ("0..1", "-1..1"):
-            return True
-        if step.name == "scale" and max(map(abs, step.values)) <= 1 / _DIVIDES_BY:
-            return True
-        if step.name == "std" and min(map(abs, step.values)) >= _DIVIDES_BY:
-            return True
-    return False
-
-
-def _check_scaled(picture: Array, steps: Preprocess) -> None:
-    low, high = float(picture.min()), float(picture.max())
-    if low < 0 or 0 < high <= 1:
-        told = f"from {low:.3g} to {high:.3g}"
-        way = "as bytes" if steps.is_identity else f"with {steps}"
-        warnings.warn(
-            f"image: its pixels go {told}, and will be taken {way} as if they went from 0 to 255; "
-            "give them so, or call the model itself on prepared arrays",
-            stacklevel=5,
-        )
+    return prepare_picture(image, spec, steps_for(spec, serving.preprocess), serving.name)
 
 
 def rank(serving: Serving, made: Array | dict[str, Array], top: int) -> list[Prediction]:

@@ -1,9 +1,10 @@
-"""One picture in whatever form an app has it, made ready to be prepared for a model."""
+"""One picture, in whatever form an app has it, as the input of a model."""
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,108 @@ from numpy.typing import NDArray
 
 from edgekit import pixels
 from edgekit.errors import DataError
+from edgekit.preprocess import Preprocess
 from edgekit.quote import first_line
+from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Array = NDArray[Any]
+
+_AS_STORED = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-128.0, 127.0))
+"""Ranges of real numbers for which an 8-bit input takes the bytes of a picture as they are."""
+_NEAR = 0.03
+"""Of the width of such a range: 128 is used where 127.5 is meant."""
+_DIVIDES_BY = 64
+"""Steps that divide pixels by this or more bring them to about 1."""
+
+
+def steps_for(spec: TensorSpec, preprocess: Mapping[str, Preprocess]) -> Preprocess | None:
+    """How `spec` is prepared; what is stored for a single input, whatever its name, is for it.
+
+    None where nobody said, which is not the same as no steps.
+    """
+    if spec.name in preprocess or len(preprocess) != 1:
+        return preprocess.get(spec.name)
+    return next(iter(preprocess.values()))
+
+
+def prepare_picture(
+    image: object, spec: TensorSpec, steps: Preprocess | None, model_name: str
+) -> Array:
+    """What the model is given for `image`: ``(1, *sample shape)``.
+
+    Without steps, integer inputs take pixels as they are: those that are quantized only where
+    their range shows that the bytes of a picture are what they store, as files of other tools
+    have it. Float inputs take nothing then: most want 0..1 or -1..1, and the file does not tell.
+
+    Args:
+        image: as `read_picture` takes it.
+        spec: the input it is for.
+        steps: see `steps_for`.
+        model_name: for messages.
+
+    Raises:
+        DataError: no picture, the input takes none, or nobody said how to prepare it.
+    """
+    as_stored = steps is None and _takes_bytes(spec)
+    if steps is None and not as_stored and not _takes_whole_numbers(spec):
+        message = (
+            f"{model_name}: does not say how pixels become its input {spec.name!r}; give "
+            "preprocess (--preprocess): scale=1/255 or -1..1, or none if it takes 0 to 255"
+        )
+        raise DataError(message)
+    picture = read_picture(image, pixels.image_layout(spec.shape[1:])[2])
+    way = steps or Preprocess()
+    if picture.dtype != np.uint8 and (as_stored or _divides(way)):
+        _check_scaled(picture, way)
+    sample = way.apply_pixels(picture, spec)[np.newaxis]
+    if not as_stored:
+        return sample
+    stored = np.rint(np.clip(sample, 0, 255)).astype(np.uint8)
+    return stored if spec.dtype == "uint8" else (stored ^ 0x80).view(np.int8)
+
+
+def _takes_bytes(spec: TensorSpec) -> bool:
+    """Whether an 8-bit input is quantized so that a picture's bytes are what it stores."""
+    quantization = spec.quantization
+    if quantization is None or spec.dtype not in ("uint8", "int8") or len(quantization.scale) != 1:
+        return False
+    scale, zero = quantization.scale[0], quantization.zero_point[0]
+    first = 0 if spec.dtype == "uint8" else -128
+    low, high = scale * (first - zero), scale * (first + 255 - zero)
+    return any(
+        max(abs(low - start), abs(high - end)) <= _NEAR * (end - start) for start, end in _AS_STORED
+    )
+
+
+def _takes_whole_numbers(spec: TensorSpec) -> bool:
+    """Whether an input is of integers that stand for nothing but themselves, 255 among them."""
+    return spec.quantization is None and "int" in spec.dtype and spec.dtype != "int8"
+
+
+def _divides(steps: Preprocess) -> bool:
+    for step in steps.steps:
+        if step.name in ("0..1", "-1..1"):
+            return True
+        if step.name == "scale" and max(map(abs, step.values)) <= 1 / _DIVIDES_BY:
+            return True
+        if step.name == "std" and min(map(abs, step.values)) >= _DIVIDES_BY:
+            return True
+    return False
+
+
+def _check_scaled(picture: Array, steps: Preprocess) -> None:
+    low, high = float(picture.min()), float(picture.max())
+    if low < 0 or 0 < high <= 1:
+        told = f"from {low:.3g} to {high:.3g}"
+        way = "as bytes" if steps.is_identity else f"with {steps}"
+        warnings.warn(
+            f"image: its pixels go {told}, and will be taken {way} as if they went from 0 to 255; "
+            "give them so, or call the model itself on prepared arrays",
+            stacklevel=6,
+        )
 
 
 def read_picture(image: object, channels: int | None) -> Array:

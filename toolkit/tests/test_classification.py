@@ -349,7 +349,7 @@ def test_a_model_that_takes_no_picture_says_so(tiny_onnx: Build) -> None:
 
 
 def test_a_file_that_does_not_say_how_to_prepare_pictures_is_not_guessed(build: Build) -> None:
-    told = "picture.onnx: does not say how the pixels of a picture become its input 'image'; load"
+    told = "picture.onnx: does not say how pixels become its input 'image'; give preproc"
     with edgekit.load(build()) as model, pytest.raises(DataError, match=told):
         model.classify(photo())
     with edgekit.load(build(), preprocess="none") as model:
@@ -392,7 +392,7 @@ def test_an_8_bit_input_with_another_range_is_not_guessed(
     build: Build, scale: float, zero: int
 ) -> None:
     path = build(dtype="uint8", quantization=(scale, zero))
-    with edgekit.load(path) as model, pytest.raises(DataError, match="does not say how the pix"):
+    with edgekit.load(path) as model, pytest.raises(DataError, match="does not say how pixels"):
         model.classify(photo())
 
 

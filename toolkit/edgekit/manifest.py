@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import SourceError
-from edgekit.graph import Graph
 from edgekit.mapped_file import unreadable
 from edgekit.source_kind import sniff
+
+if TYPE_CHECKING:
+    from edgekit.graph import Graph
 
 MANIFEST_KEY = "edgekit.manifest"
 """Name of the TFLite metadata entry, and of the ONNX metadata property."""

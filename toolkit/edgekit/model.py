@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,14 +15,16 @@ from numpy.typing import NDArray
 
 from edgekit.errors import ClosedError, DataError, VerificationError
 from edgekit.lane import Lane, result_dtype
-from edgekit.observation import Observation, Observer
 from edgekit.opening import Options, Source, open_serving
 from edgekit.serving import Serving
 from edgekit.state import State
 from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from edgekit.classification import Image, Prediction
+    from edgekit.observation import Observer
     from edgekit.preprocess import Preprocess
     from edgekit.stream import Stream
 
@@ -207,6 +207,8 @@ class Model:
         outputs: dict[str, Array],
         took: int,
     ) -> None:
+        from edgekit.observation import Observation
+
         every = len(arrays) != len(serving.inputs)
         specs = lane.session.inputs if every else serving.inputs
         seen = Observation(
@@ -247,6 +249,9 @@ class Model:
         return await self._away(partial(self.classify, image, top))
 
     async def _away(self, work: Callable[[], _T]) -> _T:
+        import asyncio  # these two here, because they cost more than all else that loading imports
+        from concurrent.futures import ThreadPoolExecutor
+
         with self._change:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(self.instances, "edgekit-model")

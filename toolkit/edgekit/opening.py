@@ -6,17 +6,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekit import seal
 from edgekit.errors import DataError, UsageError, VerificationError
 from edgekit.lane import Lane
 from edgekit.manifest import damaged_manifest
 from edgekit.mapped_file import map_file, unreadable
-from edgekit.preprocess import Preprocess, for_inputs
 from edgekit.serving import Serving
 from edgekit.sessions import Backend, Providers, Session, open_session
 from edgekit.source_kind import SourceKind, sniff, sniff_bytes
+
+if TYPE_CHECKING:
+    from edgekit.preprocess import Preprocess
 
 Source = str | os.PathLike[str] | bytes
 
@@ -121,10 +123,7 @@ def _serving(name: str, sessions: list[Session], options: Options) -> Serving:
         hidden = {given for given, _ in states}, {made for _, made in states}
         inputs = tuple(s for n, s in enumerate(first.inputs) if n not in hidden[0])
         outputs = tuple(s for n, s in enumerate(first.outputs) if n not in hidden[1])
-        prepared = {
-            str(key): Preprocess.from_dict(steps)
-            for key, steps in (first.manifest.get("preprocess") or {}).items()
-        }
+        prepared = _from_manifest(first.manifest.get("preprocess") or {})
         labels = tuple(str(label) for label in first.manifest.get("labels") or ())
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise damaged_manifest(Path(name), error) from error
@@ -157,7 +156,17 @@ def _states(session: Session) -> tuple[tuple[int, int], ...]:
     return tuple((given[pair["input"]], made[pair["output"]]) for pair in pairs)
 
 
+def _from_manifest(listed: dict[str, Any]) -> dict[str, Preprocess]:
+    if not listed:
+        return {}
+    from edgekit.preprocess import Preprocess
+
+    return {str(key): Preprocess.from_dict(steps) for key, steps in listed.items()}
+
+
 def _prepared(asked: str | Mapping[str, str], inputs: Sequence[Any]) -> dict[str, Preprocess]:
+    from edgekit.preprocess import for_inputs
+
     texts = [asked] if isinstance(asked, str) else [f"{key}:{text}" for key, text in asked.items()]
     return for_inputs(texts, inputs)
 

@@ -7,7 +7,6 @@ import stat
 from pathlib import Path
 from typing import Literal, get_args
 
-from edgekit import protobuf
 from edgekit.errors import SourceError
 from edgekit.mapped_file import map_file, unreadable
 
@@ -172,6 +171,8 @@ def _contains(path: Path, wanted: bytes) -> bool:
 
 def _sniff_protobuf(path: Path, view: memoryview) -> SourceKind:
     """ONNX has no magic number: its fields must be a ModelProto's, with a version and a graph."""
+    from edgekit import protobuf
+
     wire_types = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
     seen: set[int] = set()
     found: str | None = None

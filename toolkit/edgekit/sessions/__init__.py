@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgekit.errors import SourceError, UsageError
-from edgekit.sessions.onnxruntime import CPU, OnnxRuntimeSession, Providers
-from edgekit.sessions.session import Session
+from edgekit.sessions.session import CPU, Providers, Session
 from edgekit.source_kind import sniff, sniff_bytes
 
 __all__ = ["BACKENDS", "CPU", "Backend", "Providers", "Session", "open_session"]
@@ -80,4 +79,6 @@ def open_session(
     if signature is not None:
         message = f"{path.name}: an ONNX file has no signatures; leave signature out"
         raise UsageError(message)
+    from edgekit.sessions.onnxruntime import OnnxRuntimeSession
+
     return OnnxRuntimeSession(path, content=content, threads=threads, providers=providers)

@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 from edgekit._lazy import need
 from edgekit.errors import EdgekitError, SourceError, UsageError, VerificationError
 from edgekit.manifest import MANIFEST_KEY, damaged_manifest, parse_manifest
-from edgekit.sessions.session import Session, closed, with_version
+from edgekit.sessions.session import CPU, Providers, Session, closed, with_version
 from edgekit.tensors import TensorSpec
 
-Providers = Sequence[str | tuple[str, dict[str, Any]]]
-
-CPU = ("CPUExecutionProvider",)
 _QUIET = 3
 _BINDABLE = frozenset(
     {"bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,12 @@ from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from edgekit.data_checks import PixelRange
+
+Providers = Sequence[str | tuple[str, dict[str, Any]]]
+"""ONNX Runtime's execution providers, some with options, the preferred one first."""
+
+CPU: Final = ("CPUExecutionProvider",)
+"""The provider that is always there."""
 
 View = Callable[[], NDArray[Any]]
 """Gives the runtime's own memory of a tensor, in the stored dtype, without a copy."""

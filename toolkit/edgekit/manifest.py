@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import SourceError
@@ -12,11 +11,13 @@ from edgekit.mapped_file import unreadable
 from edgekit.source_kind import sniff
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgekit.graph import Graph
 
 MANIFEST_KEY = "edgekit.manifest"
 """Name of the TFLite metadata entry, and of the ONNX metadata property."""
-FOLDER_MANIFEST = Path("assets.extra", "edgekit.manifest.json")
+FOLDER_MANIFEST = "assets.extra/edgekit.manifest.json"
 """Where a SavedModel folder keeps it."""
 _LIMIT_BYTES = 16 << 20
 """Of a folder's manifest; with the names of 10,000 classes it has less than 1 MB."""
@@ -28,6 +29,8 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     Raises:
         SourceError: another kind of model, or damaged, or its manifest is no JSON object.
     """
+    from pathlib import Path
+
     path = Path(path)
     kind = sniff(path)
     if kind == "tflite":
@@ -75,7 +78,7 @@ def manifest_of_folder(path: Path) -> dict[str, Any] | None:
     return parse_manifest(path, stored)
 
 
-def parse_manifest(path: Path, stored: str | bytes | None) -> dict[str, Any] | None:
+def parse_manifest(path: Path | str, stored: str | bytes | None) -> dict[str, Any] | None:
     """What `stored`, the manifest of the file `path`, says; None without one.
 
     Raises:
@@ -94,7 +97,7 @@ def parse_manifest(path: Path, stored: str | bytes | None) -> dict[str, Any] | N
     return found
 
 
-def damaged_manifest(path: Path, error: Exception) -> SourceError:
+def damaged_manifest(path: Path | str, error: Exception) -> SourceError:
     """The error for a manifest that cannot be read."""
     message = f"{path}: its edgekit manifest is damaged ({error}); convert the model again"
     return SourceError(message)

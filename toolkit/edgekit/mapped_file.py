@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import mmap
-from pathlib import Path
+import os
 
 from edgekit.errors import SourceError
 
 
-def map_file(path: Path) -> memoryview:
+def map_file(path: str | os.PathLike[str]) -> memoryview:
     """The content of `path`, read-only. The mapping ends with the last view of it.
 
     Raises:
         SourceError: missing, unreadable or empty.
     """
+    import mmap  # like `pathlib`, not at the top: loading a small model is done in milliseconds
+
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except OSError as error:
         raise unreadable(path, error) from None
@@ -24,17 +25,24 @@ def map_file(path: Path) -> memoryview:
         raise SourceError(message) from None
 
 
+def file_name(path: str | os.PathLike[str]) -> str:
+    """The last part of `path`, without importing `pathlib`."""
+    return os.path.basename(path)  # noqa: PTH119
+
+
 def release(view: memoryview) -> None:
     """Give back the memory of the pages looked at so far; they are read again when needed.
 
     Nothing happens where `view` is no mapped file, or the system cannot do it.
     """
+    import mmap
+
     mapping = view.obj
     if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)
 
 
-def unreadable(path: Path, error: OSError) -> SourceError:
+def unreadable(path: str | os.PathLike[str], error: OSError) -> SourceError:
     """The SourceError for a path that the system would not let us read."""
     if isinstance(error, FileNotFoundError):
         told = "no such file or folder; check the path"

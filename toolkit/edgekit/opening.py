@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import seal
 from edgekit.errors import DataError, UsageError, VerificationError
 from edgekit.lane import Lane
 from edgekit.manifest import damaged_manifest
-from edgekit.mapped_file import map_file, unreadable
+from edgekit.mapped_file import file_name, map_file, unreadable
 from edgekit.serving import Serving
 from edgekit.sessions import Backend, Providers, Session, open_session
 from edgekit.source_kind import SourceKind, sniff, sniff_bytes
@@ -81,13 +80,14 @@ def _checked(source: Source, options: Options) -> tuple[str, Source]:
     """
     if isinstance(source, bytes):
         name, path, content = "model", None, source
-        kind: SourceKind = sniff_bytes(source, Path(name))
+        kind: SourceKind = sniff_bytes(source, name)
     else:
-        path = Path(source)
-        name, kind, content = path.name, sniff(path), None
+        path = os.fspath(source)
+        name, kind, content = file_name(path), sniff(path), None
         if kind == "tflite" or (kind == "onnx" and options.public_key is not None):
             try:
-                content = path.read_bytes()
+                with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+                    content = file.read()
             except OSError as error:
                 raise unreadable(path, error) from None
     if kind in {"tflite", "onnx"}:
@@ -126,7 +126,7 @@ def _serving(name: str, sessions: list[Session], options: Options) -> Serving:
         prepared = _from_manifest(first.manifest.get("preprocess") or {})
         labels = tuple(str(label) for label in first.manifest.get("labels") or ())
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
-        raise damaged_manifest(Path(name), error) from error
+        raise damaged_manifest(name, error) from error
     if options.preprocess is not None:
         prepared = _prepared(options.preprocess, inputs)
     if options.labels is not None:
@@ -179,6 +179,8 @@ def read_labels(labels: Sequence[str] | str | os.PathLike[str]) -> tuple[str, ..
     """
     if not isinstance(labels, str | os.PathLike):
         return tuple(map(str, labels))
+    from pathlib import Path
+
     try:
         lines = Path(labels).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

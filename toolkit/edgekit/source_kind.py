@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 from typing import Literal, get_args
 
 from edgekit.errors import SourceError
 from edgekit.mapped_file import map_file, unreadable
 
+AnyPath = str | os.PathLike[str]
 SourceKind = Literal["keras", "h5", "savedmodel", "tflite", "onnx"]
 SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
@@ -39,7 +39,7 @@ _FOREIGN: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def sniff(path: str | os.PathLike[str]) -> SourceKind:
+def sniff(path: AnyPath) -> SourceKind:
     """Say which kind of model is at `path`, from its first bytes and its structure.
 
     Nothing is imported, unpacked or executed; a bad file is told apart as far as bytes can tell.
@@ -47,13 +47,15 @@ def sniff(path: str | os.PathLike[str]) -> SourceKind:
     Raises:
         SourceError: there is no file, it may not be read, or it is no model edgekit reads.
     """
-    path = Path(path)
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - importing pathlib takes longer than a small model
         if stat.S_ISDIR(status.st_mode):
             return _sniff_folder(path)
         if not stat.S_ISREG(status.st_mode):
             raise _refused(path, f"not a regular file; give {_READABLE}")
+        with open(path, "rb") as file:  # noqa: PTH123
+            if file.read(8)[4:] == b"TFL3":
+                return "tflite"
         return _sniff_file(path, map_file(path))
     except OSError as error:
         raise unreadable(path, error) from None
@@ -61,7 +63,7 @@ def sniff(path: str | os.PathLike[str]) -> SourceKind:
         raise _refused(repr(str(path)), f"cannot be read ({error}); check the path") from None
 
 
-def sniff_bytes(content: bytes, name: Path) -> SourceKind:
+def sniff_bytes(content: bytes, name: str) -> SourceKind:
     """Say which kind of model `content` is; `name` is for messages.
 
     Raises:
@@ -76,11 +78,14 @@ def sniff_bytes(content: bytes, name: Path) -> SourceKind:
     return _sniff_file(name, memoryview(content))
 
 
-def _refused(path: Path | str, told: str) -> SourceError:
+def _refused(path: AnyPath, told: str) -> SourceError:
     return SourceError(f"{path}: {told}")
 
 
-def _sniff_folder(path: Path) -> SourceKind:
+def _sniff_folder(path: AnyPath) -> SourceKind:
+    from pathlib import Path
+
+    path = Path(path)
     names = sorted(inside.name for inside in path.iterdir())
     if "saved_model.pb" in names:
         return "savedmodel"
@@ -94,7 +99,7 @@ def _sniff_folder(path: Path) -> SourceKind:
     raise _refused(path, f"a folder without saved_model.pb; {hint}")
 
 
-def _sniff_file(path: Path, view: memoryview) -> SourceKind:
+def _sniff_file(path: AnyPath, view: memoryview) -> SourceKind:
     head = bytes(view[:_HEAD_BYTES])
     if head[4:8] == b"TFL3":
         return "tflite"
@@ -117,7 +122,7 @@ def _sniff_file(path: Path, view: memoryview) -> SourceKind:
     return _sniff_protobuf(path, view)
 
 
-def _sniff_zip(path: Path) -> SourceKind:
+def _sniff_zip(path: AnyPath) -> SourceKind:
     import zipfile  # here, because it costs more to import than a small file to inspect
 
     try:
@@ -139,7 +144,7 @@ def _sniff_zip(path: Path) -> SourceKind:
     raise _refused(path, f"{told}; {_FULL_MODEL}")
 
 
-def _sniff_hdf5(path: Path, view: memoryview, base: int) -> SourceKind:
+def _sniff_hdf5(path: AnyPath, view: memoryview, base: int) -> SourceKind:
     if len(view) < base + 64:
         raise _refused(path, "the HDF5 file is truncated; save or copy the model again")
     version = view[base + 8]
@@ -158,10 +163,10 @@ def _sniff_hdf5(path: Path, view: memoryview, base: int) -> SourceKind:
     return "h5"
 
 
-def _contains(path: Path, wanted: bytes) -> bool:
+def _contains(path: AnyPath, wanted: bytes) -> bool:
     """Whether a file has these bytes; read in parts, since a mapping would count as memory."""
     tail = b""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:  # noqa: PTH123
         while part := file.read(_CHUNK_BYTES):
             if wanted in tail + part:
                 return True
@@ -169,7 +174,7 @@ def _contains(path: Path, wanted: bytes) -> bool:
     return False
 
 
-def _sniff_protobuf(path: Path, view: memoryview) -> SourceKind:
+def _sniff_protobuf(path: AnyPath, view: memoryview) -> SourceKind:
     """ONNX has no magic number: its fields must be a ModelProto's, with a version and a graph."""
     from edgekit import protobuf
 
@@ -190,6 +195,9 @@ def _sniff_protobuf(path: Path, view: memoryview) -> SourceKind:
         return "onnx"
     if found:
         raise _refused(path, f"{found}; export or copy the model again")
+    from pathlib import Path
+
+    path = Path(path)
     if path.name in {"saved_model.pb", "keras_metadata.pb"}:
         told = f"a part of a SavedModel; give its folder: {path.parent}"
         raise _refused(path, told)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgekit.errors import SourceError
 from edgekit.flatbuffer import FlatBuffer, FlatBufferError, Table
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def find(data: memoryview, name: str, path: Path) -> bytes | None:
+
+def find(data: memoryview, name: str, path: Path | str) -> bytes | None:
     """The content of the metadata entry `name`; None where there is none.
 
     Args:

@@ -7,10 +7,10 @@ with open_session("mnist.int8.tflite", threads=2) as session:
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Literal, get_args
 
 from edgekit.errors import SourceError, UsageError
+from edgekit.mapped_file import file_name
 from edgekit.sessions.session import CPU, Providers, Session
 from edgekit.source_kind import sniff, sniff_bytes
 
@@ -52,7 +52,7 @@ def open_session(
         UsageError: a backend, provider or signature that is not there, or that does not fit.
     """
     content = source if isinstance(source, bytes) else None
-    path = Path(name or "model") if isinstance(source, bytes) else Path(source)
+    path = (name or "model") if isinstance(source, bytes) else os.fspath(source)
     kind = sniff(path) if content is None else sniff_bytes(content, path)
     if kind not in _OF:
         message = (
@@ -71,13 +71,15 @@ def open_session(
         from edgekit.sessions.litert import LiteRTSession
 
         if tuple(providers) != CPU:
-            message = f"{path.name}: execution providers are for .onnx files; leave providers out"
+            message = (
+                f"{file_name(path)}: execution providers are for .onnx files; leave providers out"
+            )
             raise UsageError(message)
         return LiteRTSession(
             path, content=content, threads=threads, backend=backend, signature=signature
         )
     if signature is not None:
-        message = f"{path.name}: an ONNX file has no signatures; leave signature out"
+        message = f"{file_name(path)}: an ONNX file has no signatures; leave signature out"
         raise UsageError(message)
     from edgekit.sessions.onnxruntime import OnnxRuntimeSession
 

@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from edgekit.errors import (
     VerificationError,
 )
 from edgekit.manifest import MANIFEST_KEY, parse_manifest
-from edgekit.mapped_file import map_file
+from edgekit.mapped_file import file_name, map_file
 from edgekit.sessions.session import Session, closed, with_version
 from edgekit.tensors import Quantization, TensorSpec
 
@@ -42,7 +41,7 @@ class LiteRTSession(Session):
 
     def __init__(
         self,
-        path: Path,
+        path: str,
         *,
         content: bytes | None = None,
         threads: int = 1,
@@ -66,6 +65,7 @@ class LiteRTSession(Session):
         """
         data = map_file(path) if content is None else memoryview(content)
         self.manifest = parse_manifest(path, tflite_metadata.find(data, MANIFEST_KEY, path)) or {}
+        self._name = file_name(path)
         self._path, self._content, self._threads, self._backend = path, content, threads, backend
         self._signature = signature
         self._open()
@@ -128,7 +128,7 @@ class LiteRTSession(Session):
         found: dict[str, Any] = self._interpreter._get_tensor_details(index, self._graph)
         return found
 
-    def _allocate(self, path: Path, *, may_fail: bool) -> bool:
+    def _allocate(self, path: str, *, may_fail: bool) -> bool:
         """Prepare all operators; False where the 1 that stands for a free size does not do."""
         try:
             self._native.AllocateTensors(self._graph)
@@ -189,7 +189,7 @@ class LiteRTSession(Session):
                 told = dict(zip(self._input_index, self._shapes, strict=True))
                 self._restore(before)
                 message = (
-                    f"{self._path.name}: cannot run with shapes {told}: {_first(error)}; "
+                    f"{self._name}: cannot run with shapes {told}: {_first(error)}; "
                     "use the shapes it was made with"
                 )
                 raise DataError(message) from error
@@ -204,7 +204,7 @@ class LiteRTSession(Session):
 
     def failed(self, error: Exception) -> EdgekitError:
         """The interpreter's reason, in one line."""
-        message = f"{self._path.name}: {_first(error)}; make it in another precision"
+        message = f"{self._name}: {_first(error)}; make it in another precision"
         return VerificationError(message)
 
     def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -244,11 +244,13 @@ def _empty(native: Any, index: int, graph: int, error: ValueError) -> NDArray[An
     return np.empty(shape, native.TensorType(index, graph))
 
 
-def _chosen(path: Path, asked: str | None, signatures: tuple[str, ...]) -> str | None:
+def _chosen(path: str, asked: str | None, signatures: tuple[str, ...]) -> str | None:
     """The signature asked for; else the default one, the only one, or none."""
     if asked is not None and asked not in signatures:
         there = f"has the signatures {', '.join(signatures)}" if signatures else "has no signatures"
-        message = f"signature={asked!r}: {path.name} {there}; choose one of them, or leave it out"
+        message = (
+            f"signature={asked!r}: {file_name(path)} {there}; choose one of them, or leave it out"
+        )
         raise UsageError(message)
     if asked is not None:
         return asked
@@ -277,7 +279,7 @@ def _runtime(backend: str) -> tuple[Any, str]:
         raise MissingDependencyError(message) from None
 
 
-def _opened(path: Path, content: bytes | None, threads: int, backend: str) -> tuple[Any, str]:
+def _opened(path: str, content: bytes | None, threads: int, backend: str) -> tuple[Any, str]:
     module, package = _runtime(backend)
     if package == "tflite-runtime":
         if "tensorflow" in sys.modules:
@@ -292,7 +294,7 @@ def _opened(path: Path, content: bytes | None, threads: int, backend: str) -> tu
                 "run: pip install 'numpy<2'"
             )
             raise MissingDependencyError(message)
-    given = {"model_path": str(path)} if content is None else {"model_content": content}
+    given = {"model_path": path} if content is None else {"model_content": content}
     try:
         interpreter = module.Interpreter(**given, num_threads=threads)
     except (ValueError, RuntimeError) as error:
@@ -301,32 +303,32 @@ def _opened(path: Path, content: bytes | None, threads: int, backend: str) -> tu
 
 
 def _refused(
-    path: Path, error: Exception, operators: tuple[str, ...] | list[str]
+    path: str, error: Exception, operators: tuple[str, ...] | list[str]
 ) -> SourceError | VerificationError:
     """The interpreter's reason, in one line that names the operator."""
-    said = str(error)
+    said, name = str(error), file_name(path)
     if "Select TensorFlow op" in said:
-        flex = sorted({name for name in operators if name.startswith("Flex")})
+        flex = sorted({one for one in operators if one.startswith("Flex")})
         return VerificationError(
-            f"{path.name}: needs TensorFlow's own operators ({', '.join(flex) or 'Flex'}), which "
+            f"{name}: needs TensorFlow's own operators ({', '.join(flex) or 'Flex'}), which "
             "no device runtime has; convert again without allowing Flex"
         )
     version = re.search(r"builtin opcode '(\w+)' version '(\d+)'", said)
     if version:
         return VerificationError(
-            f"{path.name}: this runtime is too old for operator {version[1]} version {version[2]}; "
+            f"{name}: this runtime is too old for operator {version[1]} version {version[2]}; "
             "use a current ai-edge-litert, or make the file in another precision"
         )
     custom = re.search(r"unresolved custom op: ?([\w.:>-]*)", said)
     if custom:
         return VerificationError(
-            f"{path.name}: operator {custom[1].rstrip('.') or '?'} is unknown to this runtime; "
+            f"{name}: operator {custom[1].rstrip('.') or '?'} is unknown to this runtime; "
             "replace the layer that makes it"
         )
     node = _NODE.search(said)
     if node:
         return VerificationError(
-            f"{path.name}: operator {node[2]} (number {node[1]}) cannot run: {_first(error)}; "
+            f"{name}: operator {node[2]} (number {node[1]}) cannot run: {_first(error)}; "
             "make the file in another precision"
         )
     return SourceError(f"{path}: not a usable TFLite file ({_first(error)}); make it again")

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from copy import copy
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from edgekit._lazy import need
 from edgekit.errors import EdgekitError, SourceError, UsageError, VerificationError
 from edgekit.manifest import MANIFEST_KEY, damaged_manifest, parse_manifest
+from edgekit.mapped_file import file_name
 from edgekit.sessions.session import CPU, Providers, Session, closed, with_version
 from edgekit.tensors import TensorSpec
 
@@ -41,7 +41,7 @@ class OnnxRuntimeSession(Session):
 
     def __init__(
         self,
-        path: Path,
+        path: str,
         *,
         content: bytes | None = None,
         threads: int = 1,
@@ -67,11 +67,12 @@ class OnnxRuntimeSession(Session):
         options.inter_op_num_threads = 1
         options.log_severity_level = _QUIET
         self._path = path
+        self._name = file_name(path)
         self.failures = (*_error_classes(), RuntimeError)  # the latter where memory is bound
         wanted = _available(runtime, providers)
         try:
             self._session: Any = runtime.InferenceSession(
-                str(path) if content is None else content, options, providers=list(providers)
+                path if content is None else content, options, providers=list(providers)
             )
         except self.failures as error:
             raise _refused(path, error) from error
@@ -156,7 +157,7 @@ class OnnxRuntimeSession(Session):
 
     def failed(self, error: Exception) -> EdgekitError:
         """The runtime's reason, in one line."""
-        message = f"{self._path.name}: {_first(error)}; make it in another precision"
+        message = f"{self._name}: {_first(error)}; make it in another precision"
         return VerificationError(message)
 
     def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -195,27 +196,27 @@ def _error_classes() -> tuple[type[Exception], ...]:
     return tuple(c for c in found if isinstance(c, type) and issubclass(c, Exception))
 
 
-def _refused(path: Path, error: Exception) -> SourceError | VerificationError:
+def _refused(path: str, error: Exception) -> SourceError | VerificationError:
     """The runtime's reason, in one line that names the operator."""
     said = str(error)
     unknown = re.search(r"No Op registered for (\w+) with domain_version of (\d+)", said)
     if unknown:
         return VerificationError(
-            f"{path.name}: ONNX has no operator {unknown[1]} (opset {unknown[2]}); "
+            f"{file_name(path)}: ONNX has no operator {unknown[1]} (opset {unknown[2]}); "
             "replace the layer that makes it, or try another opset"
         )
     missing = re.search(r"Could not find an implementation for ([\w.]+\(\d+\))", said)
     if missing:
         return VerificationError(
-            f"{path.name}: this runtime cannot run operator {missing[1]}; "
+            f"{file_name(path)}: this runtime cannot run operator {missing[1]}; "
             "update onnxruntime, or make the file in another precision"
         )
     if type(error).__name__ in {"InvalidProtobuf", "NoSuchFile"} or "Protobuf parsing" in said:
         return SourceError(f"{path}: neither TFLite nor ONNX, or truncated; make it again")
-    return VerificationError(f"{path.name}: does not load: {_first(error)}; make it again")
+    return VerificationError(f"{file_name(path)}: does not load: {_first(error)}; make it again")
 
 
-def _described(path: Path, manifest: dict[str, Any]) -> dict[str, TensorSpec]:
+def _described(path: str, manifest: dict[str, Any]) -> dict[str, TensorSpec]:
     """The tensors the file's manifest describes; none when it has no manifest."""
     try:
         listed = [*manifest.get("inputs", ()), *manifest.get("outputs", ())]

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from edgekit.errors import OutputError, SourceError
 from edgekit.mapped_file import map_file
@@ -33,8 +33,7 @@ PLACEHOLDER = f"{_TAG.decode()}:{'0' * _DIGITS}:{_TAG.decode()}"
 UNSIGNED = "0" * _SIGNATURE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seal:
+class Seal(NamedTuple):
     """The seal of a file that is what it was when it was sealed."""
 
     offset: int

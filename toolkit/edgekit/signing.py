@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +65,7 @@ def sign(
     try:
         shutil.copyfile(path, waiting)
         shutil.copymode(path, waiting)
-        seal.write(waiting, replace(found, signature=signature))
+        seal.write(waiting, found._replace(signature=signature))
         verify(map_file(waiting), key.public_key(), str(path))
         waiting.replace(target)
     except OSError as error:

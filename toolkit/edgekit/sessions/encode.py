@@ -43,8 +43,8 @@ def make(spec: TensorSpec) -> Encoder:
     if storage(spec.dtype).itemsize <= 2 and (scales.size == 1 or spec.quantization.axis is None):
         lowest, highest = limits(spec.dtype)
         zero_point = spec.quantization.zero_point[0]
-        low = _outermost(scales[0], lowest - zero_point)
-        high = _outermost(scales[0], highest - zero_point)
+        low = _outermost(scales[0], lowest - zero_point, -0.5)
+        high = _outermost(scales[0], highest - zero_point, 0.5)
         if low is not None and high is not None:
             return _NarrowEncoder(spec, low, high)
     return _WideEncoder(spec)
@@ -66,7 +66,9 @@ class Encoder:
     def encode(self, values: NDArray[Any], out: NDArray[Any]) -> None:
         """Quantize `values` into `out`; what has the dtype of the file is copied."""
         dtype = values.dtype
-        if dtype == self._storage:
+        if dtype == _FLOAT32:
+            self.quantize(values, out)
+        elif dtype == self._storage:
             out[...] = values
         elif dtype.itemsize == 1 and (shift := self._shift(dtype)) is not None:
             _add(values.view(self._storage), shift, out)
@@ -115,7 +117,10 @@ class Encoder:
 class _NarrowEncoder(Encoder):
     """One scale and at most 16 bits: float32 throughout, where only the quotient is rounded."""
 
-    __slots__ = ("_divide", "_high", "_highest", "_low", "_lowest", "_offset", "_rounder", "_scale")
+    __slots__ = (
+        "_divide", "_far", "_from_zero", "_high", "_high_bits", "_high_code", "_highest", "_low",
+        "_low_code", "_lowest", "_offset", "_rounder", "_scale", "_short",
+    )  # fmt: skip
 
     def __init__(self, spec: TensorSpec, low: np.float32, high: np.float32) -> None:
         """`low` and `high` are values that give the least and the greatest stored number."""
@@ -123,6 +128,7 @@ class _NarrowEncoder(Encoder):
         assert spec.quantization is not None
         self._low, self._high = np.asarray(low), np.asarray(high)
         self._lowest, self._highest = float(low), float(high)
+        self._high_bits = int(high.view(np.uint32))
         scale = np.float32(spec.quantization.scale[0])
         with np.errstate(over="ignore"):
             reciprocal = np.float32(1 / float(scale))
@@ -131,42 +137,83 @@ class _NarrowEncoder(Encoder):
         self._scale = np.asarray(reciprocal if exact else scale)
         zero_point = spec.quantization.zero_point[0]
         even = zero_point % 2 == 0  # an odd one would turn half to even into half to odd
-        self._rounder = np.asarray(np.float32(_ROUNDER + (zero_point if even else 0)))
+        added = zero_point if even else 0
+        self._rounder = np.asarray(np.float32(_ROUNDER + added))
         wrapped = np.asarray(zero_point, np.int64).astype(self._storage)
         self._offset: NDArray[Any] | None = None if even else wrapped
+        least, greatest = limits(spec.dtype)
+        self._from_zero = least == zero_point
+        bytes_only = self._storage.itemsize == 1 and abs(zero_point) < 1000
+        self._far = 30_000 * float(scale) if bytes_only else 0.0
+        self._low_code = np.asarray(least - zero_point + added, np.int64).astype(np.int16)
+        self._high_code = np.asarray(greatest - zero_point + added, np.int64).astype(np.int16)
+        self._short = np.empty(0, np.int16)
 
     def quantize(self, values: NDArray[Any], out: NDArray[Any]) -> None:
         if values.size > BLOCK:
             for piece, target in pieces(*flat(values, out)):
-                self._piece(piece, target)
+                self._large(piece, target)
+        elif values.size > _SMALL:
+            self._large(values, out)
         elif values.size:
-            self._piece(values, out)
+            self._little(values, out)
 
-    def _piece(self, values: NDArray[Any], out: NDArray[Any]) -> None:
+    def _little(self, values: NDArray[Any], out: NDArray[Any]) -> None:
+        """The fewest calls."""
         if values.shape != self._shape:
             self._fit(values.shape)
         real = self._real
         if values.dtype != _FLOAT32:
             values = self._cast(values)
-        if values.size <= _SMALL:
-            _clip(values, self._low, self._high, real)
-            top = real.item(real.argmax())  # NaN, if there is one
-            values = real
-        else:
-            if not values.flags.c_contiguous:
-                real[...] = values
-                values = real
-            top = values.item(values.argmax())
-            if not (top <= self._highest and values.item(values.argmin()) >= self._lowest):
-                _clip(values, self._low, self._high, real)
-                values = real
+        _clip(values, self._low, self._high, real)
+        top = real.item(real.argmax())  # NaN, if there is one
         if top != top:  # noqa: PLR0124 - NaN is what is not itself
             raise not_a_number(self._spec)
-        self._divide(values, self._scale, real)
+        self._divide(real, self._scale, real)
         _add(real, self._rounder, real)
         out[...] = self._bits
         if self._offset is not None:
             _add(out, self._offset, out)
+
+    def _large(self, values: NDArray[Any], out: NDArray[Any]) -> None:
+        """The least work for each element: saturation costs only where there is some."""
+        if values.shape != self._shape:
+            self._fit(values.shape)
+        real = self._real
+        if values.dtype != _FLOAT32:
+            values = self._cast(values)
+        elif not values.flags.c_contiguous:
+            real[...] = values
+            values = real
+        bits = self._bits
+        if not (self._from_zero and self._all_in_range(values)):
+            top, bottom = values.item(values.argmax()), values.item(values.argmin())
+            if top != top:  # noqa: PLR0124 - NaN is what is not itself
+                raise not_a_number(self._spec)
+            if top > self._highest or bottom < self._lowest:
+                if top < self._far and bottom > -self._far:
+                    bits = self._short_of(bits.size).reshape(bits.shape)
+                else:
+                    _clip(values, self._low, self._high, real)
+                    values = real
+        self._divide(values, self._scale, real)
+        _add(real, self._rounder, real)
+        if bits is not self._bits:  # the low halves hold the numbers; 16 bits are clipped fastest
+            bits[...] = self._bits
+            _clip(bits, self._low_code, self._high_code, bits)
+        out[...] = bits
+        if self._offset is not None:
+            _add(out, self._offset, out)
+
+    def _all_in_range(self, values: NDArray[Any]) -> bool:
+        """With a range from zero, as of pixels: as unsigned numbers, NaN and less are greatest."""
+        bits = values.view(np.uint32)
+        return bool(bits.item(bits.argmax()) <= self._high_bits)
+
+    def _short_of(self, count: int) -> NDArray[Any]:
+        if self._short.size < count:
+            self._short = np.empty(count, np.int16)
+        return self._short[:count]
 
 
 class _WideEncoder(Encoder):
@@ -203,18 +250,17 @@ def no_number(values: NDArray[Any], spec: TensorSpec) -> DataError:
     )
 
 
-def _outermost(scale: np.float32, number: int) -> np.float32 | None:
-    """About the greatest (for a negative `number`, the least) value that is rounded to `number`.
+def _outermost(scale: np.float32, number: int, half: float) -> np.float32 | None:
+    """About the greatest (with half -0.5, the least) value that is rounded to `number`.
 
     None where float32 has none, or `number` is too large for rounding by `_ROUNDER`.
     """
     if abs(number) >= 2**21:
         return None
-    half = -0.5 if number < 0 else 0.5
     with np.errstate(over="ignore", under="ignore"):
         value = np.float32((number + half) * float(scale))
         for _ in range(8):
             if np.isfinite(value) and np.rint(value / scale) == number:
                 return value
-            value = np.nextafter(value, np.float32(0))
+            value = np.nextafter(value, np.float32(number * float(scale)))
     return None

@@ -4,13 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from edgekit.errors import DataError, SourceError, VerificationError
 from edgekit.sessions import open_session
-from edgekit.sessions.quantized import dequantize, quantize, stored
-from edgekit.tensors import Quantization, TensorSpec
+from edgekit.tensors import TensorSpec
 
 Build = Callable[..., Path]
 WEIGHTS = np.array([[1.0, -1.0, 0.5], [0.5, 1.0, -1.0]], np.float32)
@@ -135,66 +132,3 @@ def test_a_damaged_manifest_is_an_error(tiny_onnx: Build) -> None:
     path.write_bytes(model.SerializeToString())
     with pytest.raises(SourceError, match="manifest is damaged"):
         open_session(path)
-
-
-INT8 = TensorSpec(
-    name="x",
-    shape=(None,),
-    dtype="int8",
-    quantization=Quantization(scale=(0.05,), zero_point=(10,)),
-)
-
-
-def test_quantizing_saturates_and_never_wraps() -> None:
-    values = np.array([7.0, -7.0, np.inf, -np.inf], np.float32)
-    assert quantize(values, INT8).tolist() == [127, -128, 127, -128]
-
-
-def test_quantizing_rounds_half_to_even() -> None:
-    spec = TensorSpec(
-        name="x", shape=(4,), dtype="int8", quantization=Quantization(scale=(1.0,), zero_point=(0,))
-    )
-    assert quantize(np.array([0.5, 1.5, 2.5, -0.5]), spec).tolist() == [0, 2, 2, 0]
-
-
-def test_per_channel_scales_follow_their_axis() -> None:
-    spec = TensorSpec(
-        name="x",
-        shape=(1, 2),
-        dtype="int8",
-        quantization=Quantization(scale=(1.0, 0.5), zero_point=(0, 1), axis=1),
-    )
-    assert quantize(np.array([[3.0, 3.0]]), spec).tolist() == [[3, 7]]
-    assert dequantize(np.array([[3, 7]], np.int8), spec).tolist() == [[3.0, 3.0]]
-
-
-@given(st.lists(st.integers(-128, 127), min_size=1), st.floats(1e-4, 1e3), st.integers(-128, 127))
-@settings(deadline=None)
-def test_every_stored_number_survives_the_round_trip(
-    numbers: list[int], scale: float, zero_point: int
-) -> None:
-    spec = TensorSpec(
-        name="x",
-        shape=(None,),
-        dtype="int8",
-        quantization=Quantization(scale=(scale,), zero_point=(zero_point,)),
-    )
-    array = np.array(numbers, np.int8)
-    np.testing.assert_array_equal(quantize(dequantize(array, spec), spec), array)
-
-
-def test_whole_numbers_go_into_an_integer_input() -> None:
-    spec = TensorSpec(name="ids", shape=(None,), dtype="int32")
-    assert stored(np.array([1.0, 7.0]), spec).dtype == np.int32
-
-
-@pytest.mark.parametrize("bad", [0.5, np.nan, np.inf, 3e9])
-def test_numbers_that_an_integer_input_cannot_hold_are_refused(bad: float) -> None:
-    spec = TensorSpec(name="ids", shape=(None,), dtype="int32")
-    with pytest.raises(DataError, match="ids"):
-        stored(np.array([bad]), spec)
-
-
-def test_text_for_a_number_is_refused() -> None:
-    with pytest.raises(DataError, match="the model takes int8"):
-        stored(np.array(["seven"]), INT8)

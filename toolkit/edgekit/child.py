@@ -75,12 +75,14 @@ class Child:
         limits: Limits | None = None,
         verbose: bool = False,
         on_event: Callable[[str], None] | None = None,
+        advice: str = "try another precision or --no-repair, or report the model",
     ) -> None:
-        """Name the module to serve; nothing is started yet."""
+        """Name the module to serve; nothing is started yet. `advice` is for when it dies."""
         self.module = module
         self.limits = limits or Limits()
         self._verbose = verbose
         self._on_event = on_event or (lambda _: None)
+        self._advice = advice
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: int = -1
@@ -243,8 +245,7 @@ class Child:
             # nobody but the kernel, when memory runs out, kills a child of ours so
             return CrashError(_out_of_memory(function, 0, self.limits.memory_bytes))
         how = f"died of {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        advice = "try another precision or --no-repair, or report the model"
-        return CrashError(f"{function}: the child process {how}{said}; {advice}")
+        return CrashError(f"{function}: the child process {how}{said}; {self._advice}")
 
     def _stopped(self) -> CrashError:
         return CrashError(f"{self.module}: stopped; start again")

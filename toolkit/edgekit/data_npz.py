@@ -64,6 +64,18 @@ def read_npz(path: Path, inputs: Sequence[TensorSpec], split: str | None) -> Sou
     Raises:
         DataError: not a .npz, damaged, a pickle, or no array for an input (it lists what there is).
     """
+    chosen, labels = read_arrays(path, inputs, split)
+    return _source(chosen, labels)
+
+
+def read_arrays(
+    path: Path, inputs: Sequence[TensorSpec], split: str | None = None
+) -> tuple[dict[str, Array], Array | None]:
+    """The array of each input as it is in the file, and the labels; see `read_npz`.
+
+    Raises:
+        DataError: as `read_npz`.
+    """
     with path.open("rb") as file:
         start = file.read(8)
     if not zipfile.is_zipfile(path):
@@ -79,7 +91,7 @@ def read_npz(path: Path, inputs: Sequence[TensorSpec], split: str | None) -> Sou
                     _check_header(member, name)
         with np.load(path, allow_pickle=False) as arrays:
             columns = {given: arrays[name] for given, name in chosen.items()}
-            return _source(columns, arrays[labels] if labels else None)
+            return columns, arrays[labels] if labels else None
     except _BROKEN as error:
         message = f"is truncated or damaged ({first_line(error)}); save it again"
         raise DataError(message) from None

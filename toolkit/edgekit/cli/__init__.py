@@ -19,6 +19,7 @@ _COMMANDS = {
     "doctor": "What is installed, which runtimes work here, what is missing.",
     "evaluate": "Score model files on labelled data, side by side, with intervals.",
     "inspect": "What a model file is, takes, gives, weighs and was made from.",
+    "run": "One inference on each image, array, sound or row of numbers.",
     "sign": "Say who made model files: a signature that devices can check.",
 }
 """Name and short help of each command; `edgekit.cli.<name>` is imported when it is used."""

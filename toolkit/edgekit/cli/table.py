@@ -27,3 +27,12 @@ def size_text(size_bytes: int) -> str:
     if size_bytes < 10_000:
         return f"{size_bytes} B"
     return f"{size_bytes / 1000:,.0f} kB" if size_bytes < 1e7 else f"{size_bytes / 1e6:,.1f} MB"
+
+
+def printable(text: str) -> str:
+    r"""Names come from files: nothing in them may steer the terminal.
+
+    >>> printable("cat\x1b[31m")
+    'cat?[31m'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

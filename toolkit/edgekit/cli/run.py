@@ -1,0 +1,144 @@
+"""``edgekit run``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("run")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Show the N likeliest classes, also of a file without labels.  "
+    "[default: 5, or 2 in a table]",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Names of the classes, one a line.  [default: those in the file]",
+)
+@click.option(
+    "--preprocess",
+    multiple=True,
+    metavar="[INPUT:]STEPS",
+    help="How data becomes input: scale=1/255, mean=…,std=…, -1..1, resize=96x96, none.  "
+    "[default: what the file stores]",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many threads the runtime may use.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "litert", "tflite-runtime", "onnxruntime"]),
+    default="auto",
+    show_default=True,
+    help="The runtime; auto takes the first that is installed.",
+)
+@click.option(
+    "--providers",
+    metavar="NAME,…",
+    help="ONNX Runtime's execution providers, the preferred one first.  "
+    "[default: CPUExecutionProvider]",
+)
+@click.option("--signature", metavar="NAME", help="Which signature of a TFLite file to run.")
+@click.option(
+    "--self-test",
+    is_flag=True,
+    help="Refuse a file whose results here differ from those where it was made.",
+)
+@click.option(
+    "--public-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Refuse a file that was not signed with the private key of this one (edgekit sign).",
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="OUT.npz",
+    help="Save all outputs, an array for each by its name, a row for each sample.",
+)
+@click.option("--force", is_flag=True, help="Replace OUT.npz if it is there already.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600,
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop when loading, or one inference, takes longer.",
+)
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GIB",
+    help="Stop when it uses more.  [default: 90 % of what there is]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@click.option("--verbose", is_flag=True, help="Show what the runtime prints.")
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> None:
+    """Run a .tflite or .onnx FILE on each INPUT, and show what it gives.
+
+    An INPUT is an image, a .npy or .npz of arrays (named after the inputs, or x; FILE.npz:SPLIT), a
+    .wav, a .csv, a text file of numbers or ids, or the numbers themselves (12,7,9). Several samples
+    in a file are run one by one. For a model with several inputs, write NAME=INPUT for each, or
+    give a .npz. Data is prepared as the file says, or as --preprocess says.
+
+    Every sample is run for itself: the state of models that keep one is zero before each.
+
+    Exit code: 0 all done; 1 an INPUT could not be run (the rest is); 2 a request that makes no
+    sense.
+
+    Example: edgekit run mnist.int8.tflite seven.png
+    """
+    from edgekit.child import Limits
+    from edgekit.cli.run_table import lines
+    from edgekit.progress import Progress
+    from edgekit.running import RunRequest, run
+
+    memory, providers = given["memory_limit"], given["providers"]
+    limits = {"memory_bytes": int(memory * 2**30)} if memory else {}
+    request = RunRequest(
+        file=given["file"],
+        inputs=given["inputs"],
+        top=given["top"],
+        threads=given["threads"],
+        backend=given["backend"],
+        providers=tuple(name.strip() for name in providers.split(",")) if providers else (),
+        signature=given["signature"],
+        preprocess=given["preprocess"],
+        labels=given["labels"],
+        self_test=given["self_test"],
+        public_key=given["public_key"],
+        save=given["save"],
+        force=given["force"],
+        limits=Limits(time_s=given["time_limit"], **limits),
+        verbose=given["verbose"],
+    )
+    with Progress(total=1 + len(request.inputs), enabled=sys.stderr.isatty()) as progress:
+        report = run(request, progress)
+    if given["as_json"]:
+        click.echo(json.dumps(report.to_dict(), indent=1))
+    else:
+        for line in lines(report, most=request.top or 2):
+            click.echo(line)
+    for note in report.notes:
+        click.echo(f"Note: {note}", err=True)
+    for failure in report.failures:
+        click.echo(f"Error: {failure.error}", err=True)
+    if report.failures:
+        ctx.exit(1)

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -19,6 +18,7 @@ from edgekit.opening import Options, Source, open_serving
 from edgekit.serving import Serving
 from edgekit.state import State
 from edgekit.tensors import TensorSpec
+from edgekit.turns import Turns
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -396,7 +396,7 @@ class Model:
         """In the child after a fork: the runtime's threads did not come along."""
         if not self._gone:
             self._gone = "was loaded before this process forked"
-            idle: SimpleQueue[Lane | None] = SimpleQueue()
+            idle: Turns[Lane | None] = Turns()
             idle.put(None)
             object.__setattr__(self._serving, "idle", idle)
 

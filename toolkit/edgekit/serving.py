@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from edgekit.lane import Lane
 from edgekit.tensors import TensorSpec
+from edgekit.turns import Turns
 
 if TYPE_CHECKING:
     from edgekit.preprocess import Preprocess
@@ -29,7 +29,7 @@ class Serving:
     """Input and output of the session that belong together, by their numbers."""
     labels: tuple[str, ...]
     preprocess: Mapping[str, Preprocess]
-    idle: SimpleQueue[Lane | None] = field(default_factory=SimpleQueue)
+    idle: Turns[Lane | None] = field(default_factory=Turns)
     """Lanes that nobody uses; None once there will be no more."""
 
     is_plain: bool = field(init=False)

@@ -22,6 +22,8 @@ from typing import Any
 
 import edgekit
 
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
+
 
 def main() -> None:
     """Classify frame by frame."""
@@ -34,11 +36,9 @@ def main() -> None:
     options = parser.parse_args()
 
     if options.images:
-        frames = pictures(options.images)
-    elif options.video:
-        frames = animation(options.video)
+        frames = iter(sorted(p for p in options.images.iterdir() if p.suffix.lower() in SUFFIXES))
     else:
-        frames = camera()
+        frames = animation(options.video) if options.video else camera()
     # Loading takes much longer than a call: do it once, in front of the loop.
     with edgekit.load(options.model, threads=options.threads) as model:
         ended: deque[float] = deque([time.perf_counter()], maxlen=31)
@@ -47,12 +47,6 @@ def main() -> None:
             ended.append(time.perf_counter())
             rate = (len(ended) - 1) / (ended[-1] - ended[0])
             print(f"{rate:6.1f} frames/s  {best.score:6.1%}  {best.label}", flush=True)
-
-
-def pictures(folder: Path) -> Iterator[Path]:
-    """The pictures of a folder, in the order of their names."""
-    suffixes = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
-    yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
 
 
 def animation(path: Path) -> Iterator[Any]:

@@ -168,6 +168,8 @@ class Stream:
             )
             raise UsageError(message)
         self._state = State(serving)
+        steps = serving.preprocess  # what is for a single input is for this one, whatever its name
+        self._steps = next(iter(steps.values())) if len(steps) == 1 else None
         session = serving.lanes[0].session
         quantized = self._spec.name in session.quantizes_inputs
         self._refuses_nan = quantized or serving.inputs[0].quantization is not None
@@ -235,9 +237,8 @@ class Stream:
         if model._serving is not self._serving:
             self._begin()
         batch = samples[np.newaxis] if self._time else samples
-        steps = self._serving.preprocess.get(self._spec.name)
-        if steps is not None and not steps.is_identity:
-            batch = steps.apply(batch, self._spec)
+        if self._steps is not None and not self._steps.is_identity:
+            batch = self._steps.apply(batch, self._spec)
         elif model._observers:
             batch = batch.copy()  # they may keep it
         self._covered = start + self.window

@@ -25,7 +25,7 @@ import pytest
 from PIL import Image
 
 import edgekit
-from edgekit import demo
+from edgekit import demo, signing
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -435,6 +435,38 @@ def test_the_embedding_example_runs(app_folder: Path) -> None:
 def test_the_embedding_example_is_that_of_the_readme() -> None:
     code = (EXAMPLES / "embed.py").read_text(encoding="utf-8")
     assert code.endswith(readme_example())
+
+
+def sign(folder: Path) -> None:
+    """Make a pair of keys, and sign the model with it."""
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key, pem = Ed25519PrivateKey.generate(), form.Encoding.PEM
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(pem, form.PrivateFormat.PKCS8, form.NoEncryption())
+    )
+    (folder / "public.pem").write_bytes(
+        key.public_key().public_bytes(pem, form.PublicFormat.SubjectPublicKeyInfo)
+    )
+    signing.sign(folder / "fashion.int8.tflite", folder / "key.pem")
+
+
+@pytest.mark.slow
+def test_the_code_of_the_page_on_embedding_runs(
+    app_folder: Path, fashion: dict[str, Path], tones: Path
+) -> None:
+    sign(app_folder)
+    shutil.copy(fashion["float32"], app_folder / "fashion.float32.tflite")
+    shutil.copy(tones, app_folder / "keywords.int8.tflite")
+    page = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    app = app_folder / "app.py"
+    app.write_text("\n".join(blocks), encoding="utf-8")
+    done = run(str(app), cwd=app_folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("ankle boot") == 3  # the labels, and two pictures
 
 
 def test_the_unit_of_the_camera_has_what_it_needs() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from edgekit import seal
 from edgekit.artifact import Verification
 from edgekit.recipe import Format, Precision
 from edgekit.request import ConvertRequest
@@ -134,6 +135,12 @@ def test_a_float_file_was_not_made_with_tensorflow() -> None:
     versions = built("onnx", "dynamic", float_file=Path("mnist.onnx"))["versions"]
     assert "onnxruntime" in versions
     assert "tensorflow" not in versions
+
+
+def test_there_is_a_place_for_the_seal_but_not_in_a_folder() -> None:
+    assert built("tflite")["seal"] == built("onnx")["seal"] == seal.PLACEHOLDER
+    assert f'"seal":"{seal.PLACEHOLDER}"' in text()
+    assert "seal" not in built("savedmodel", "float32")
 
 
 def test_the_runtime_of_a_format_is_named_with_its_version() -> None:

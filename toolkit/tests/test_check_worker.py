@@ -12,7 +12,7 @@ import pytest
 from edgekit import check_worker
 from edgekit.child import Child
 from edgekit.compare import Comparison
-from edgekit.errors import DataError, VerificationError
+from edgekit.errors import DataError, SourceError, VerificationError
 
 Build = Callable[..., Path]
 WEIGHTS = np.array([[1.0, -1.0, 0.5], [0.5, 1.0, -1.0]], np.float32)
@@ -82,6 +82,18 @@ def test_reload_refuses_a_difference_of_one_bit(tiny: Build, samples: str, tmp_p
     check_worker.save_arrays(out, {"scores": array})
     with pytest.raises(VerificationError, match="changed when the manifest"):
         check_worker.reload(path, samples, out)
+
+
+def test_golden_cases_are_made_in_a_child(tiny: Build, samples: str) -> None:
+    with Child("edgekit.check_worker") as child:
+        made = child.call("golden", path=str(tiny()), samples=samples, precision="float32")
+    assert len(made["cases"]) == 3
+    assert made["tolerances"]["scores"] > 0
+
+
+def test_sealing_needs_a_place_for_the_seal(tiny: Build) -> None:
+    with pytest.raises(SourceError, match="has 0 places for a seal"):
+        check_worker.seal(str(tiny()))
 
 
 def test_a_single_input_needs_no_name(tiny: Build, reference: str, tmp_path: Path) -> None:

@@ -129,10 +129,12 @@ class Guard:
         elements = prod(shape)
         if elements > _MOST_ELEMENTS:
             refuse(f"{label} has shape {shape}, more than any runtime can hold")
+        is_free = False
         if signature is not None and signature[1]:
             free = self.integers(signature)
             if len(free) != len(shape) or min(free) < -1:
                 refuse(f"{label} has shape {shape} and signature {tuple(free)}")
+            is_free = -1 in free
         buffer = buffer or 0
         if buffer >= len(self.buffers):
             refuse(f"{label} wants buffer {buffer} of {len(self.buffers)}")
@@ -153,7 +155,7 @@ class Guard:
             letter = "i" if dtype == "int32" else "q"
             numbers = struct.unpack_from(f"<{elements}{letter}", self.data, at)
         return TensorFacts(
-            shape, dtype, at if nbytes else 0, bool(variable), scales, axis, scale, numbers
+            shape, dtype, at if nbytes else 0, bool(variable), is_free, scales, axis, scale, numbers
         )
 
     def _quantization(
@@ -188,6 +190,8 @@ class Guard:
         for index in (*inputs, *outputs):
             if not 0 <= index < len(tensors):
                 refuse(f"graph {number} takes or gives tensor {index} of {len(tensors)}")
+        if any(tensors[index].at for index in inputs):
+            refuse(f"graph {number} takes a tensor that is constant")
         if len(set(inputs)) < len(inputs):
             refuse(f"graph {number} takes a tensor twice")
         known = {i for i, tensor in enumerate(tensors) if tensor.at or tensor.is_variable}

@@ -27,6 +27,8 @@ class TensorFacts:
     at: int
     """Where its constant bytes begin in the file; 0 where it has none."""
     is_variable: bool
+    is_free: bool
+    """Whether a dimension is known only when the model runs."""
     scales: int
     """How many scales it has; 0 where it is not quantized."""
     axis: int
@@ -118,10 +120,12 @@ def _pack(step: Step) -> str | None:
 
 def _transpose_conv(step: Step) -> str | None:
     said = _window((1, 2), (), 0, 3)(step)
-    wanted = step.constant(0)
+    wanted, made = step.constant(0), step.outputs[0]
     weights, given = step.inputs[1], step.inputs[2]
     assert weights is not None
     assert given is not None
+    if wanted is None and not made.is_free and not given.is_free:
+        wanted = made.shape
     if said or wanted is None:
         return said
     if len(wanted) != 4 or len(weights.shape) != 4 or len(given.shape) != 4:
@@ -144,8 +148,13 @@ def _same_shape(step: Step) -> str | None:
 def _sum(step: Step) -> str | None:
     """Both sides are brought to a common scale, which must not be far above the result's."""
     left, right, made = step.inputs[0], step.inputs[1], step.outputs[0]
-    if left is None or right is None or not (left.scales and right.scales and made.scales):
-        return None
+    assert left is not None
+    assert right is not None
+    if not left.dtype == right.dtype == made.dtype:
+        return f"of {left.dtype} and {right.dtype} makes {made.dtype}"
+    if not (left.scales and right.scales and made.scales):
+        some = made.dtype == "int16" and (left.scales or right.scales or made.scales)
+        return "needs the scales of all its tensors, or of none" if some else None
     shift = {"int8": 20, "uint8": 20, "int16": 15}.get(made.dtype)
     if shift and 2 * max(left.scale, right.scale) >= (1 << shift) * made.scale:
         return f"of scales {left.scale:g} and {right.scale:g} makes scale {made.scale:g}"

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import EdgekitError
-from edgekit.golden import GoldenInput
+from edgekit.errors import EdgekitError, SourceError
+from edgekit.golden import KEY, GoldenInput, cases
 from edgekit.golden_array import PackedArray, exact, in_steps, on_lattice
 from edgekit.other_kernels import run_otherwise
-from edgekit.recipe import Precision
+from edgekit.recipe import CALIBRATED, Precision
 from edgekit.sessions import Session, open_session
 from edgekit.tensors import TensorSpec
 
@@ -31,6 +30,9 @@ _INPUTS_SHARE = 0.75
 _MAX_ELEMENTS = 1 << 24
 _FEWEST = 16
 """Numbers of an input, and of an output, that are stored whatever the budget is."""
+
+_HOPELESS = 64
+"""So many numbers a character of the budget are not even tried to be packed."""
 
 _RANGE_SHARES: dict[Precision, float] = {
     "float32": 1e-4,
@@ -82,6 +84,8 @@ def record(
             return None
         inputs = [{name: one.values() for name, one in case.items()} for case in chosen]
         outputs = [_fresh_run(session, case) for case in inputs]
+        if not all(array.size for case in outputs for array in case.values()):
+            return None
         others = run_otherwise(path, session, inputs) if other_kernels else None
         share = budget * (1 - _INPUTS_SHARE) / len(chosen) / len(session.outputs)
         made_with = session.runtime
@@ -96,7 +100,7 @@ def record(
             tolerances[spec.name] = tolerance
             for into, value in zip(packed, values, strict=True):
                 into[spec.name] = _output(spec, value, tolerance, share)
-    return {
+    made = {
         "made_with": made_with,
         "tolerances": tolerances,
         "cases": [
@@ -104,6 +108,11 @@ def record(
             for case, results in zip(chosen, packed, strict=True)
         ],
     }
+    try:
+        cases({KEY: made}, path.name)
+    except SourceError:  # larger than a device would take from a file
+        return None
+    return made
 
 
 def _fresh_run(session: Session, inputs: Arrays) -> dict[str, NDArray[Any]]:
@@ -138,9 +147,10 @@ def _coarse(array: NDArray[Any], budget: float) -> GoldenInput:
     every = [1] * array.ndim
     while True:
         kept = array[tuple(slice(None, None, step) for step in every)]
-        packed = _coded(kept)
-        if len(packed.data) <= budget or kept.size <= _FEWEST:
-            return GoldenInput(packed=packed, shape=array.shape, every=tuple(every))
+        if kept.size <= max(_FEWEST, _HOPELESS * budget):
+            packed = _coded(kept)
+            if len(packed.data) <= budget or kept.size <= _FEWEST:
+                return GoldenInput(packed=packed, shape=array.shape, every=tuple(every))
         every[int(np.argmax(kept.shape))] *= 2
 
 
@@ -207,20 +217,24 @@ def _tolerance(
         return None if apart else 0.0
     together = np.concatenate([value.reshape(-1) for value in values]).astype(np.float64)
     reach = max(float(np.abs(together).max()), float(together.max() - together.min()))
-    step = max(spec.quantization.scale) if spec.quantization else _step(together)
+    step = max(spec.quantization.scale) if spec.quantization else 0.0
+    if not step and precision in CALIBRATED:
+        step = _step(together, reach)
     least = max(_RANGE_SHARES[precision] * reach, _STEPS * step, 1e-9)
     return _rounded_up(max(least, _SAFETY * apart))
 
 
-def _step(values: NDArray[np.float64]) -> float:
-    """The step of values that were integers before they became real; else 0."""
+def _step(values: NDArray[np.float64], reach: float) -> float:
+    """The step of values that were integers before they became real; 0 if they were not.
+
+    Above a 64th of their reach, they are too few to tell.
+    """
     unique = np.unique(values)
-    if unique.size < 3:
+    step = float(np.diff(unique).min(initial=np.inf))
+    if not reach / (1 << 16) < step < reach / 64:
         return 0.0
-    step = float(np.diff(unique).min())
     codes = unique / step
-    worst = float(np.abs(codes - np.rint(codes)).max())
-    return step if worst < 0.01 and float(np.abs(codes).max()) < 1 << 16 else 0.0
+    return step if float(np.abs(codes - np.rint(codes)).max()) < 0.01 else 0.0
 
 
 def _rounded_up(value: float) -> float:
@@ -246,7 +260,8 @@ def _output(
 
 def _next_stride(shape: tuple[int, ...], least: int) -> int:
     """From `least` up, without a common divisor with a dimension: each channel gets its turn."""
-    return next(n for n in range(least, least * 4 + 64) if all(math.gcd(n, d) == 1 for d in shape))
+    tried = range(least, least * 4 + 64)
+    return next((n for n in tried if all(math.gcd(n, d) == 1 for d in shape)), least)
 
 
 def _coded_output(spec: TensorSpec, kept: NDArray[Any], tolerance: float | None) -> PackedArray:
@@ -263,4 +278,4 @@ def _coded_output(spec: TensorSpec, kept: NDArray[Any], tolerance: float | None)
     for dtype in ("int8", "int16", "int32"):
         if most < min(np.iinfo(dtype).max, 1 << 24):
             return on_lattice(kept, grid, 0, dtype)
-    return replace(exact(kept))
+    return exact(kept)

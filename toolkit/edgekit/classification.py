@@ -70,7 +70,8 @@ def _prepared(serving: Serving, image: Image) -> Array:
         message = f"{serving.name}: has the inputs {names}; prepare an array for each and call run"
         raise DataError(message)
     spec = serving.inputs[0]
-    return prepare_picture(image, spec, steps_for(spec, serving.preprocess), serving.name)
+    steps = steps_for(spec, serving.inputs, serving.preprocess)
+    return prepare_picture(image, spec, steps, serving.name)
 
 
 def rank(serving: Serving, made: Array | dict[str, Array], top: int) -> list[Prediction]:

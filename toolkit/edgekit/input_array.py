@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,49 +18,82 @@ Array = NDArray[Any]
 
 _BRIGHT = 128
 """Arrays for pictures that reach this are pixels that nobody scaled."""
+_LOOKED_AT = 32
 
 
-def has_batch(spec: TensorSpec) -> bool:
-    """Whether the first dimension counts samples; a vector or a number alone is one sample."""
-    return len(spec.shape) > 1
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputColumn:
+    """The samples for one input; prepared when they are taken."""
+
+    spec: TensorSpec
+    steps: Preprocess | None
+    """How they are prepared; None where nobody said."""
+    samples: Array
+    """``(samples, *sample shape)``."""
+    is_prepared: bool = False
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def take(self, start: int, stop: int) -> Array:
+        """What the model is given for the samples from `start`; for the only one, whatever it is.
+
+        Arrays of the dtype that a quantized input stores go in untouched, unless there are steps.
+
+        Raises:
+            DataError: they are not what the input takes.
+        """
+        rows = self.samples if len(self.samples) == 1 else self.samples[start:stop]
+        made: Array = rows if self.is_prepared else _prepared(rows, self.spec, self.steps)
+        return made if _has_batch(self.spec) else made[0]
+
+    @property
+    def doubt(self) -> str:
+        """What to tell about pixels of which nobody told how they become the input."""
+        if self.steps is not None or self.is_prepared or not is_image_like(self.spec.shape):
+            return ""
+        some = self.take(0, _LOOKED_AT)
+        low, high = float(some.min()), float(some.max())
+        if some.dtype.kind != "f" or not (low >= 0 and _BRIGHT <= high <= 255):
+            return ""
+        return (
+            f"input {self.spec.name!r}: values reach {high:g}, and the model does not say how "
+            "pixels become its input; if it takes 0..1 give --preprocess scale=1/255, "
+            "else --preprocess none"
+        )
 
 
-def prepare_array(array: Array, spec: TensorSpec, steps: Preprocess | None) -> Array:
-    """What the model is given for `array`: ``(samples, …)``, or one sample without that.
+def column(array: Array, spec: TensorSpec, steps: Preprocess | None) -> InputColumn:
+    """`array` as samples for `spec`: several, or one with or without a batch dimension of 1.
 
-    Arrays of the dtype that a quantized input stores go in untouched, unless there are steps.
-
-    Args:
-        array: one sample, or several.
-        spec: the input it is for.
-        steps: how it is prepared; None where nobody said.
+    A vector or a number, for an input that takes one, is a single sample.
 
     Raises:
-        DataError: empty, no numbers, or not what the input takes.
+        DataError: it is empty, or the input takes another shape or other values.
     """
     if 0 in array.shape:
         message = f"the array for {spec.name!r} is empty, {array.shape}; give at least one sample"
         raise DataError(message)
-    if not has_batch(spec):
-        if not matches(array.shape, spec.shape):
-            message = f"is an array of {array.shape}, the input takes {spec.shape}; reshape it"
-            raise DataError(message)
-        whole: Array = fit(array[np.newaxis], batched(spec), steps)[0]
-        return whole
-    samples = _with_batch(array, spec, steps)
-    untouched = steps is None and spec.quantization is not None and samples.dtype == spec.dtype
-    if untouched:
-        samples = with_channel_axis(samples, spec.shape[1:])
-        if matches(samples.shape[1:], spec.shape[1:]):
-            return samples
-    return fit(samples, spec, steps)
+    samples = _with_batch(array, spec, steps) if _has_batch(spec) else array[np.newaxis]
+    found = InputColumn(spec=spec, steps=steps, samples=samples)
+    found.take(0, 1)
+    return found
 
 
-def batched(spec: TensorSpec) -> TensorSpec:
-    """`spec` with a batch dimension of 1 in front."""
-    return TensorSpec(
-        name=spec.name, shape=(1, *spec.shape), dtype=spec.dtype, quantization=spec.quantization
-    )
+def _has_batch(spec: TensorSpec) -> bool:
+    return len(spec.shape) > 1
+
+
+def _prepared(rows: Array, spec: TensorSpec, steps: Preprocess | None) -> Array:
+    if not _has_batch(spec):
+        spec = TensorSpec(
+            name=spec.name, shape=(1, *spec.shape), dtype=spec.dtype, quantization=spec.quantization
+        )
+    if steps is None and spec.quantization is not None and rows.dtype == spec.dtype:
+        stored = with_channel_axis(rows, spec.shape[1:])
+        if matches(stored.shape[1:], spec.shape[1:]):
+            return stored
+    return fit(rows, spec, steps)
 
 
 def _with_batch(array: Array, spec: TensorSpec, steps: Preprocess | None) -> Array:
@@ -73,16 +107,3 @@ def _with_batch(array: Array, spec: TensorSpec, steps: Preprocess | None) -> Arr
             return candidate
     is_picture = array.ndim == 3 and len(wanted) == 3 and array.shape[-1] in (1, 3, 4)
     return single if array.ndim < len(wanted) or is_picture else array
-
-
-def doubt(array: Array, spec: TensorSpec, steps: Preprocess | None) -> str:
-    """What to tell about arrays of pixels whose preparation nobody told; else nothing."""
-    if steps is not None or array.dtype.kind != "f" or not is_image_like(spec.shape):
-        return ""
-    low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and _BRIGHT <= high <= 255):
-        return ""
-    return (
-        f"input {spec.name!r}: values reach {high:g}, and the model does not say how pixels become "
-        "its input; if it takes 0..1 give --preprocess scale=1/255, else --preprocess none"
-    )

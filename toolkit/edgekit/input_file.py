@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data_csv import read_csv
-from edgekit.data_fit import fit
 from edgekit.data_images import IMAGE_SUFFIXES
 from edgekit.data_npz import read_arrays, read_npy
 from edgekit.data_source import ArrayColumn
 from edgekit.data_wav import read_wav
 from edgekit.errors import DataError
-from edgekit.input_array import batched, doubt, has_batch, prepare_array
+from edgekit.input_array import InputColumn, column
+from edgekit.input_names import is_there
 from edgekit.input_numbers import parse_numbers, text_numbers
 from edgekit.picture import prepare_picture, steps_for
 from edgekit.preprocess import Preprocess
@@ -51,24 +51,30 @@ class Interface:
         """The input called `name`."""
         return next(spec for spec in self.inputs if spec.name == name)
 
+    def steps(self, spec: TensorSpec) -> Preprocess | None:
+        """How `spec` is prepared; None where nobody said."""
+        return steps_for(spec, self.inputs, self.preprocess)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
     """What one INPUT, or one for each input of the model, has for it."""
 
-    arrays: Mapping[str, Array]
-    """For each input ``(count, *sample shape)``; whole where its first dimension is no batch."""
-    count: int
+    columns: Mapping[str, InputColumn]
     notes: tuple[str, ...] = ()
 
-    def rows(self, inputs: Sequence[TensorSpec], start: int, stop: int) -> dict[str, Array]:
-        """The samples from `start` to `stop`."""
-        return {
-            spec.name: self.arrays[spec.name][start:stop]
-            if has_batch(spec) and len(self.arrays[spec.name]) == self.count
-            else self.arrays[spec.name]
-            for spec in inputs
-        }
+    @property
+    def count(self) -> int:
+        """How many there are; what is single goes with each of the others."""
+        return max(len(column) for column in self.columns.values())
+
+    def take(self, start: int, stop: int) -> dict[str, Array]:
+        """What the model is given for the samples from `start` to `stop`.
+
+        Raises:
+            DataError: they are not what an input takes.
+        """
+        return {name: column.take(start, stop) for name, column in self.columns.items()}
 
 
 def read_inputs(texts: Mapping[str | None, str], model: Interface) -> Samples:
@@ -78,21 +84,13 @@ def read_inputs(texts: Mapping[str | None, str], model: Interface) -> Samples:
         DataError: missing, unreadable, or not what the input takes; the message names the file.
     """
     parts = [_read_one(name, text, model) for name, text in texts.items()]
-    arrays = {name: array for part in parts for name, array in part.arrays.items()}
-    counts = {
-        spec.name: len(arrays[spec.name])
-        for spec in model.inputs
-        if has_batch(spec) and len(arrays[spec.name]) != 1
-    }
+    columns = {name: column for part in parts for name, column in part.columns.items()}
+    counts = {name: len(column) for name, column in columns.items() if len(column) > 1}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{name}: {count}" for name, count in counts.items())
         message = f"inputs: different numbers of samples ({told}); make them equal"
         raise DataError(message)
-    return Samples(
-        arrays=arrays,
-        count=next(iter(counts.values()), 1),
-        notes=tuple(note for part in parts for note in part.notes),
-    )
+    return Samples(columns=columns, notes=tuple(note for part in parts for note in part.notes))
 
 
 def _read_one(name: str | None, text: str, model: Interface) -> Samples:
@@ -101,7 +99,8 @@ def _read_one(name: str | None, text: str, model: Interface) -> Samples:
         return _read(text, specs, model)
     except DataError as error:
         told = str(error)
-        raise (error if told.startswith(text) else DataError(f"{text}: {told}")) from None
+        has_subject = told.startswith((text or ":", f"{model.name}: "))
+        raise (error if has_subject else DataError(f"{text or repr(text)}: {told}")) from None
     except PermissionError:
         message = f"{text}: no permission to read it; change its permissions"
         raise DataError(message) from None
@@ -112,9 +111,9 @@ def _read_one(name: str | None, text: str, model: Interface) -> Samples:
 
 def _read(text: str, specs: Sequence[TensorSpec], model: Interface) -> Samples:
     path, split = Path(text), None
-    if not path.exists():
+    if not is_there(text):
         head, _, tail = text.rpartition(":")
-        if head.lower().endswith(".npz") and Path(head).exists():
+        if head.lower().endswith(".npz") and is_there(head):
             path, split = Path(head), tail
         elif (numbers := parse_numbers(text)) is not None:
             return _from_numbers(numbers, _only(specs, "numbers"), model)
@@ -137,8 +136,9 @@ def _read(text: str, specs: Sequence[TensorSpec], model: Interface) -> Samples:
     if kind == "numbers":
         return _from_numbers(text_numbers(path), _only(specs, "numbers"), model)
     spec = _only(specs, "an image")
-    sample = prepare_picture(path, spec, steps_for(spec, model.preprocess), model.name)
-    return Samples(arrays={spec.name: sample}, count=1)
+    sample = prepare_picture(path, spec, model.steps(spec), model.name)
+    found = InputColumn(spec=spec, steps=None, samples=sample, is_prepared=True)
+    return Samples(columns={spec.name: found})
 
 
 def _kind(path: Path) -> str:
@@ -184,24 +184,20 @@ def _only(specs: Sequence[TensorSpec], what: str) -> TensorSpec:
 
 
 def _from_arrays(
-    arrays: Mapping[str, Array], specs: Sequence[TensorSpec], model: Interface
+    arrays: Mapping[str, Array], specs: Sequence[TensorSpec], model: Interface, *notes: str
 ) -> Samples:
-    made, notes = {}, []
-    for spec in specs:
-        steps = steps_for(spec, model.preprocess)
-        made[spec.name] = prepare_array(np.asarray(arrays[spec.name]), spec, steps)
-        note = doubt(made[spec.name], spec, steps)
-        if note:
-            notes.append(note)
-    count = max((len(made[spec.name]) for spec in specs if has_batch(spec)), default=1)
-    return Samples(arrays=made, count=count, notes=tuple(notes))
+    columns = {
+        spec.name: column(np.asarray(arrays[spec.name]), spec, model.steps(spec)) for spec in specs
+    }
+    doubts = [column.doubt for column in columns.values() if column.doubt]
+    return Samples(columns=columns, notes=(*notes, *doubts))
 
 
 # ---- sounds and numbers -----------------------------------------------------
 
 
 def _from_sound(path: Path, spec: TensorSpec, model: Interface) -> Samples:
-    shape = spec.shape[1:] if has_batch(spec) else spec.shape
+    shape = spec.shape[1:] or spec.shape
     if not (len(shape) == 1 or (len(shape) == 2 and shape[1] in (1, None))):
         message = (
             f"is a sound, the input {spec.name!r} takes {tuple(shape)} a sample, not (length,) or "
@@ -218,17 +214,12 @@ def _from_sound(path: Path, spec: TensorSpec, model: Interface) -> Samples:
     if length is not None:
         sound = np.pad(sound[:length], (0, max(0, length - len(sound))))
     array = sound[:, np.newaxis] if len(shape) == 2 else sound
-    steps = steps_for(spec, model.preprocess)
-    if has_batch(spec):
-        made = fit(array[np.newaxis], spec, steps)
-    else:
-        made = fit(array[np.newaxis], batched(spec), steps)[0]
-    return Samples(arrays={spec.name: made}, count=1, notes=tuple(notes))
+    return _from_arrays({spec.name: array}, (spec,), model, *notes)
 
 
 def _from_numbers(lines: list[list[float]], spec: TensorSpec, model: Interface) -> Samples:
     """All of them as one sample where they are as many as it takes; else a sample a line."""
-    if not has_batch(spec):
+    if len(spec.shape) < 2:
         whole = np.array([value for line in lines for value in line])
         array = whole.reshape(()) if not spec.shape and whole.size == 1 else whole
         return _from_arrays({spec.name: array}, (spec,), model)

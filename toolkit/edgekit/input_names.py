@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from edgekit.errors import UsageError
 from edgekit.input_numbers import parse_numbers
@@ -18,6 +18,9 @@ def grouped(texts: Sequence[str], names: Sequence[str]) -> list[dict[str | None,
         UsageError: an unknown name, one that is missing or given twice, or some with a name and
             others without.
     """
+    if not names:
+        message = f"{texts[0]}: the model takes no inputs; use its outputs as they are"
+        raise UsageError(message)
     named = [_named(text, names) for text in texts]
     plain = next((text for name, text in named if name is None), None)
     if len(names) == 1 or all(name is None for name, _ in named):
@@ -40,11 +43,16 @@ def grouped(texts: Sequence[str], names: Sequence[str]) -> list[dict[str | None,
 
 def _named(text: str, names: Sequence[str]) -> tuple[str | None, str]:
     name, equals, rest = text.partition("=")
-    if not equals or Path(text).exists():
+    if not equals or is_there(text):
         return None, text
     if name in names:
         return name, rest
-    if Path(rest).exists() or parse_numbers(rest) is not None:
+    if is_there(rest) or parse_numbers(rest) is not None:
         message = f"{text}: the model has no input {name!r}; there are: {', '.join(names)}"
         raise UsageError(message)
     return None, text
+
+
+def is_there(path: str) -> bool:
+    """Whether there is such a file or folder; what cannot be a path is none."""
+    return bool(path) and os.path.exists(path)  # noqa: PTH110 - Path raises for long ones

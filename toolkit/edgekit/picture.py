@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +30,16 @@ _DIVIDES_BY = 64
 """Steps that divide pixels by this or more bring them to about 1."""
 
 
-def steps_for(spec: TensorSpec, preprocess: Mapping[str, Preprocess]) -> Preprocess | None:
-    """How `spec` is prepared; what is stored for a single input, whatever its name, is for it.
+def steps_for(
+    spec: TensorSpec, inputs: Sequence[TensorSpec], preprocess: Mapping[str, Preprocess]
+) -> Preprocess | None:
+    """How `spec`, one of `inputs`, is prepared; None where nobody said, which is not "no steps".
 
-    None where nobody said, which is not the same as no steps.
+    What is stored for a single input is for the only input, whatever it is called now.
     """
-    if spec.name in preprocess or len(preprocess) != 1:
-        return preprocess.get(spec.name)
-    return next(iter(preprocess.values()))
+    if spec.name not in preprocess and len(preprocess) == len(inputs) == 1:
+        return next(iter(preprocess.values()))
+    return preprocess.get(spec.name)
 
 
 def prepare_picture(
@@ -58,6 +60,7 @@ def prepare_picture(
     Raises:
         DataError: no picture, the input takes none, or nobody said how to prepare it.
     """
+    channels = pixels.image_layout(spec.shape[1:])[2]
     as_stored = steps is None and _takes_bytes(spec)
     if steps is None and not as_stored and not _takes_whole_numbers(spec):
         message = (
@@ -65,7 +68,7 @@ def prepare_picture(
             "preprocess (--preprocess): scale=1/255 or -1..1, or none if it takes 0 to 255"
         )
         raise DataError(message)
-    picture = read_picture(image, pixels.image_layout(spec.shape[1:])[2])
+    picture = read_picture(image, channels)
     way = steps or Preprocess()
     if picture.dtype != np.uint8 and (as_stored or _divides(way)):
         _check_scaled(picture, way)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from edgekit.classification import rank
 from edgekit.errors import DataError, UsageError
-from edgekit.input_array import has_batch
 from edgekit.input_file import Interface, Samples, read_inputs
 from edgekit.loading import load
 from edgekit.model import Model
@@ -86,7 +85,7 @@ def read(*, texts: list[tuple[str | None, str]], title: str) -> dict[str, Any]:
     work = _work[0]
     model = work.model
     interface = Interface(
-        name=str(model.path), inputs=model.inputs, preprocess=dict(model.preprocess)
+        name=model._serving.name, inputs=model.inputs, preprocess=dict(model.preprocess)
     )
     work.title, work.samples = title, read_inputs(dict(texts), interface)
     return {"count": work.samples.count, "notes": list(work.samples.notes)}
@@ -105,13 +104,13 @@ def run(*, start: int) -> dict[str, Any]:
     work = _work[0]
     model, samples = work.model, work.samples
     assert samples is not None
-    sizes = {spec.shape[0] for spec in model.inputs if has_batch(spec)}
+    sizes = {spec.shape[0] for spec in model.inputs if len(spec.shape) > 1}
     step = (sizes.pop() or 1) if len(sizes) == 1 else 1
     results: list[Result] = []
     notes: list[str] = []
     until = time.monotonic() + _AT_ONCE_S
     while start < samples.count and len(results) < _AT_ONCE and time.monotonic() < until:
-        given = samples.rows(model.inputs, start, start + step)
+        given = samples.take(start, start + step)
         model.reset()
         made = model.run(given)
         count = min(step, samples.count - start)

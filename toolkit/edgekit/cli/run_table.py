@@ -36,10 +36,15 @@ def lines(report: RunReport, *, most: int) -> list[str]:
 
 def _alone(result: Result) -> list[str]:
     if result.classes:
-        rows = [[printable(one.label), _score(one)] for one in result.classes]
-        return aligned(rows)
+        return [printable(line) for line in aligned(_alone_rows(result.classes))]
     rows = [_output(one, _VALUES_ALONE) for one in result.outputs]
     return [printable(line) for line in aligned(rows, left=range(5))]
+
+
+def _alone_rows(classes: Sequence[Ranked]) -> Iterator[list[str]]:
+    for one in classes:
+        is_named = one.label != str(one.index)
+        yield [one.label if is_named else f"class {one.index}", _score(one)]
 
 
 def _class_rows(results: Sequence[Result], most: int) -> Iterator[list[str]]:

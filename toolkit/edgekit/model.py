@@ -162,6 +162,12 @@ class Model:
         """
         serving = self._serving
         names = [spec.name for spec in serving.inputs]
+        if inputs.__class__ is not dict and not isinstance(inputs, Mapping):
+            message = (
+                f"inputs: is {type(inputs).__name__}, not a dict of arrays by name; call the model "
+                f"itself with arrays, or name them {names}"
+            )
+            raise DataError(message)
         if inputs.keys() == set(names):
             return self._run([inputs[name] for name in names], out, self._state)
         if serving.states:

@@ -131,7 +131,7 @@ def _serving(name: str, sessions: list[Session], options: Options) -> Serving:
         prepared = _prepared(options.preprocess, inputs)
     if options.labels is not None:
         labels = read_labels(options.labels)
-    if states and options.instances > 1:
+    if options.instances > 1 and (states or first.has_variables):
         message = (
             f"instances={options.instances}: {name} carries state from call to call, which "
             "several instances cannot share; load it once for each stream"

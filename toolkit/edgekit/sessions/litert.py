@@ -26,6 +26,12 @@ from edgekit.mapped_file import file_name, map_file
 from edgekit.sessions.session import Session, closed, with_version
 from edgekit.tensors import Quantization, TensorSpec
 
+_OUTSIDE = frozenset({"VAR_HANDLE", "CALL_ONCE"})
+"""Operators of variables that live outside the graph."""
+_REMEMBER = _OUTSIDE | {
+    "BIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_RNN", "LSTM", "RNN", "SVDF",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN",
+}  # fmt: skip
 _NODE = re.compile(r"Node number (\d+) \((\w+)\)")
 
 
@@ -97,6 +103,8 @@ class LiteRTSession(Session):
         self._shapes: list[tuple[int, ...] | None] = [
             tuple(map(int, of[i]["shape"])) for i in self._input_index.values()
         ]
+        self._operators = [native.NodeName(node) for node in range(native.NumNodes())]
+        self.has_variables = not _REMEMBER.isdisjoint(self._operators)
         self.quantizes_inputs = self._quantized()
         view = native.tensor
         self.input_views = [
@@ -145,12 +153,11 @@ class LiteRTSession(Session):
         if self._graph:
             return frozenset()
         names = {index: name for name, index in self._input_index.items()}
-        native = self._native
         return frozenset(
             names[index]
-            for node in range(native.NumNodes())
-            if native.NodeName(node) == "QUANTIZE"
-            for index in native.NodeInputs(node)
+            for node, operator in enumerate(self._operators)
+            if operator == "QUANTIZE"
+            for index in self._native.NodeInputs(node)
             if index in names
         )
 
@@ -165,12 +172,10 @@ class LiteRTSession(Session):
 
         Variables that live outside the graph (VAR_HANDLE) begin anew only with the interpreter.
         """
-        native = self._native
-        nodes = range(native.NumNodes())
-        if any(native.NodeName(node) in {"VAR_HANDLE", "CALL_ONCE"} for node in nodes):
+        if _OUTSIDE.intersection(self._operators):
             self._restore(self._shapes)
         else:
-            native.ResetVariableTensors()
+            self._native.ResetVariableTensors()
 
     def prepare(self, shapes: Sequence[tuple[int, ...]]) -> bool:
         """Resize the inputs that have another shape now; see `Session.prepare`."""

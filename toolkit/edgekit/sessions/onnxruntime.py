@@ -211,6 +211,25 @@ def _refused(path: str, error: Exception) -> SourceError | VerificationError:
             f"{file_name(path)}: this runtime cannot run operator {missing[1]}; "
             "update onnxruntime, or make the file in another precision"
         )
+    custom = re.search(r"([\w.]*):(\w+)\(-?\d+\) is not a registered function", said)
+    if custom:
+        return VerificationError(
+            f"{file_name(path)}: operator {custom[1]}:{custom[2]} is unknown to this runtime; "
+            "replace the layer that makes it"
+        )
+    opset = re.search(r"Opset (\d+) is under development", said)
+    newest = re.search(r"support for domain [\w.]+ is till opset (\d+)", said)
+    if opset and newest:
+        return VerificationError(
+            f"{file_name(path)}: this runtime is too old for opset {opset[1]}, it knows "
+            f"{newest[1]}; update onnxruntime, or export the model with an older opset"
+        )
+    version = re.search(r"Unsupported model IR version: (\d+), max supported .*?: (\d+)", said)
+    if version:
+        return VerificationError(
+            f"{file_name(path)}: this runtime is too old for IR version {version[1]}, it knows "
+            f"{version[2]}; update onnxruntime, or export the model with an older one"
+        )
     if type(error).__name__ in {"InvalidProtobuf", "NoSuchFile"} or "Protobuf parsing" in said:
         return SourceError(f"{path}: neither TFLite nor ONNX, or truncated; make it again")
     return VerificationError(f"{file_name(path)}: does not load: {_first(error)}; make it again")

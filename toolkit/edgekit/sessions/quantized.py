@@ -118,6 +118,12 @@ def _caster(spec: TensorSpec) -> Encode:
                     "belongs to"
                 )
                 raise DataError(message)
+        if wanted.kind == "b" and not ((values == 0) | (values == 1)).all():
+            message = (
+                f"input {spec.name!r}: the model takes true or false, and the data has other "
+                "numbers than 0 and 1; check which input it belongs to"
+            )
+            raise DataError(message)
         if values.dtype.kind == "f" and wanted.kind == "f":
             with np.errstate(over="ignore"):
                 out[...] = values

@@ -42,6 +42,8 @@ class Session(ABC):
     """Of a TFLite file; empty where it has none."""
     quantizes_inputs: frozenset[str] = frozenset()
     """Float inputs that the file turns into integers itself: NaN must not reach them."""
+    has_variables: bool = False
+    """Whether the file remembers something from one run to the next, inside the runtime."""
     input_views: Sequence[View]
     """One for each of `inputs`; write to what it gives before `execute`. Valid once prepared."""
     output_views: Sequence[View]

@@ -10,6 +10,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from edgekit.child import Child, Limits
@@ -56,6 +57,7 @@ def probe(
             child.call(
                 "try_once",
                 path=path,
+                is_content=isinstance(source, bytes),
                 threads=threads,
                 backend=backend,
                 providers=list(providers),
@@ -74,6 +76,7 @@ def probe(
 def try_once(
     *,
     path: str,
+    is_content: bool,
     threads: int,
     backend: Backend,
     providers: list[str | list[Any]],
@@ -82,11 +85,13 @@ def try_once(
 ) -> None:
     """Load the file and run it on zeros; a free dimension is 1. This is the child's side.
 
+    Where `is_content`, the file is opened as bytes, as the parent has it.
+
     Raises:
         SourceError, VerificationError, UsageError, MissingDependencyError: as `open_session`.
     """
     with open_session(
-        path,
+        Path(path).read_bytes() if is_content else path,
         threads=threads,
         backend=backend,
         providers=[item if isinstance(item, str) else (item[0], item[1]) for item in providers],

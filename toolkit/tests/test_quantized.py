@@ -177,12 +177,13 @@ def plain(values: Any, spec: TensorSpec) -> Any:
 
 @pytest.mark.parametrize("size", [1, 10, 1024, 1025, 2**16, 2**16 + 1, LARGE])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("spread", [0.4, 20.0])
+@pytest.mark.parametrize("spread", [0.4, 20.0, 1e30])
 def test_arrays_of_all_sizes_are_quantized_alike(size: int, dtype: str, spread: float) -> None:
     low, high = limits_of(dtype)
     spec = spec_of(dtype, 0.031, min(max(3, low), high))
-    values = np.random.default_rng(size).uniform(-spread, spread, size).astype(np.float32)
-    np.testing.assert_array_equal(quantize(values, spec), plain(values, spec))
+    for least in (-spread, 0):
+        values = np.random.default_rng(size).uniform(least, spread, size).astype(np.float32)
+        np.testing.assert_array_equal(quantize(values, spec), plain(values, spec))
 
 
 @pytest.mark.parametrize(
@@ -327,10 +328,11 @@ def test_half_precision_comes_back_as_float32() -> None:
 @pytest.mark.parametrize(("size", "place"), [(1, 0), (10, 9), (3000, 1234), (LARGE, LARGE - 2)])
 def test_nan_is_refused_wherever_it_is(size: int, place: int, dtype: str, axis: int | None) -> None:
     scale = 0.05 if axis is None else (0.05,) * size
-    values = np.zeros(size, dtype)
-    values[place] = -np.nan
-    with pytest.raises(DataError, match="input 'x': NaN has no value in int8"):
-        encoder(spec_of("int8", scale, 10, axis))(values, np.empty(size, np.int8))
+    for values in (np.zeros(size, dtype), np.linspace(-3, 3, size).astype(dtype)):
+        for nan in (np.nan, -np.nan):
+            values[place] = nan
+            with pytest.raises(DataError, match="input 'x': NaN has no value in int8"):
+                encoder(spec_of("int8", scale, 10, axis))(values, np.empty(size, np.int8))
 
 
 @pytest.mark.parametrize("values", [np.array(["seven"]), np.array([1j]), np.array([None])])

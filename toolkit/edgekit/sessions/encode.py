@@ -118,8 +118,8 @@ class _NarrowEncoder(Encoder):
     """One scale and at most 16 bits: float32 throughout, where only the quotient is rounded."""
 
     __slots__ = (
-        "_divide", "_far", "_from_zero", "_high", "_high_bits", "_high_code", "_highest", "_low",
-        "_low_code", "_lowest", "_offset", "_rounder", "_scale", "_short",
+        "_divide", "_far", "_high", "_high_code", "_highest", "_low", "_low_code", "_lowest",
+        "_offset", "_rounder", "_scale", "_short",
     )  # fmt: skip
 
     def __init__(self, spec: TensorSpec, low: np.float32, high: np.float32) -> None:
@@ -128,7 +128,6 @@ class _NarrowEncoder(Encoder):
         assert spec.quantization is not None
         self._low, self._high = np.asarray(low), np.asarray(high)
         self._lowest, self._highest = float(low), float(high)
-        self._high_bits = int(high.view(np.uint32))
         scale = np.float32(spec.quantization.scale[0])
         with np.errstate(over="ignore"):
             reciprocal = np.float32(1 / float(scale))
@@ -142,7 +141,6 @@ class _NarrowEncoder(Encoder):
         wrapped = np.asarray(zero_point, np.int64).astype(self._storage)
         self._offset: NDArray[Any] | None = None if even else wrapped
         least, greatest = limits(spec.dtype)
-        self._from_zero = least == zero_point
         bytes_only = self._storage.itemsize == 1 and abs(zero_point) < 1000
         self._far = 30_000 * float(scale) if bytes_only else 0.0
         self._low_code = np.asarray(least - zero_point + added, np.int64).astype(np.int16)
@@ -186,16 +184,17 @@ class _NarrowEncoder(Encoder):
             real[...] = values
             values = real
         bits = self._bits
-        if not (self._from_zero and self._all_in_range(values)):
-            top, bottom = values.item(values.argmax()), values.item(values.argmin())
-            if top != top:  # noqa: PLR0124 - NaN is what is not itself
-                raise not_a_number(self._spec)
-            if top > self._highest or bottom < self._lowest:
-                if top < self._far and bottom > -self._far:
-                    bits = self._short_of(bits.size).reshape(bits.shape)
-                else:
-                    _clip(values, self._low, self._high, real)
-                    values = real
+        # As unsigned numbers, those with a sign are the greatest; most data has none.
+        bottom = values.item(values.view(np.uint32).argmax())
+        top = bottom if bottom > 0 else values.item(values.argmax())
+        if top != top:  # noqa: PLR0124 - NaN is what is not itself
+            raise not_a_number(self._spec)
+        if top > self._highest or min(bottom, 0.0) < self._lowest:
+            if top < self._far and bottom > -self._far:
+                bits = self._short_of(bits.size).reshape(bits.shape)
+            else:
+                _clip(values, self._low, self._high, real)
+                values = real
         self._divide(values, self._scale, real)
         _add(real, self._rounder, real)
         if bits is not self._bits:  # the low halves hold the numbers; 16 bits are clipped fastest
@@ -204,11 +203,6 @@ class _NarrowEncoder(Encoder):
         out[...] = bits
         if self._offset is not None:
             _add(out, self._offset, out)
-
-    def _all_in_range(self, values: NDArray[Any]) -> bool:
-        """With a range from zero, as of pixels: as unsigned numbers, NaN and less are greatest."""
-        bits = values.view(np.uint32)
-        return bool(bits.item(bits.argmax()) <= self._high_bits)
 
     def _short_of(self, count: int) -> NDArray[Any]:
         if self._short.size < count:

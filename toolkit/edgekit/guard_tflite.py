@@ -16,6 +16,7 @@ import numpy as np
 from edgekit.flatbuffer import FlatBufferError
 from edgekit.flatbuffer_check import Values, Walker
 from edgekit.guard_tflite_kernels import Step, TensorFacts, check_step
+from edgekit.guard_tflite_loops import Body, Place, check_loop
 from edgekit.guard_tflite_operators import ARITIES
 from edgekit.guard_tflite_schema import TABLES, UNIONS
 from edgekit.tflite_schema import DTYPES, operator_name
@@ -62,6 +63,8 @@ class Guard:
         self.buffers = [self._buffer(values) for values in self.model[4] or ()]
         self.codes = [self._code(values) for values in self.model[1] or ()]
         self.tensors: list[list[TensorFacts]] = []
+        self._bodies: list[Body] = []
+        self._while: list[tuple[int, Place, list[int]]] = []
 
     def check(self) -> None:
         """Check tensors, operators, signatures and what runs what.
@@ -82,6 +85,7 @@ class Guard:
         for number in range(len(self.subgraphs)):
             calls.append(self._graph(number))
         _no_recursion(calls)
+        self._loops()
         self._interface()
 
     def integers(self, vector: tuple[int, int] | None) -> list[int]:
@@ -154,8 +158,23 @@ class Guard:
         if nbytes and dtype in {"int32", "int64"} and elements <= _LONGEST_NUMBERS:
             letter = "i" if dtype == "int32" else "q"
             numbers = struct.unpack_from(f"<{elements}{letter}", self.data, at)
+        number: float | None = None
+        if nbytes and elements == 1:
+            if numbers:
+                number = numbers[0]
+            elif dtype == "float32":
+                number = struct.unpack_from("<f", self.data, at)[0]
         return TensorFacts(
-            shape, dtype, at if nbytes else 0, bool(variable), is_free, scales, axis, scale, numbers
+            shape,
+            dtype,
+            at if nbytes else 0,
+            bool(variable),
+            is_free,
+            scales,
+            axis,
+            scale,
+            numbers,
+            number,
         )
 
     def _quantization(
@@ -198,6 +217,7 @@ class Guard:
         fixed = {i for i, tensor in enumerate(tensors) if tensor.at}
         known.update(inputs)
         fixed.update(inputs)
+        self._bodies.append(Body(inputs, outputs, tensors, []))
         calls: set[int] = set()
         for place, operator in enumerate(operators or ()):
             self._operator(number, place, operator, known, fixed, calls)
@@ -260,7 +280,13 @@ class Guard:
                 values[4] or values[12] or [],
             )
         )
-        for called in self._called(name, values):
+        called_graphs = self._called(name, values)
+        if len(self.subgraphs) > 1:
+            found = Place(name, inputs, outputs)
+            self._bodies[number].places.append(found)
+            if name == "WHILE":
+                self._while.append((number, found, called_graphs))
+        for called in called_graphs:
             if not 0 <= called < len(self.subgraphs):
                 refuse(f"{label} runs graph {called} of {len(self.subgraphs)}")
             calls.add(called)
@@ -274,6 +300,10 @@ class Guard:
         if name == "STABLEHLO_WHILE" and values[12] is not None:
             return [values[12][0] or 0, values[12][1] or 0]
         return []
+
+    def _loops(self) -> None:
+        for number, place, (condition, body) in self._while:
+            check_loop(place, self._bodies[number], self._bodies[condition], self._bodies[body])
 
     def _interface(self) -> None:
         for entry in self.model[6] or ():

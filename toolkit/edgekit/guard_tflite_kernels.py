@@ -6,13 +6,16 @@ stride of zero, lists that are longer than what they are read into, multipliers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from edgekit.flatbuffer import FlatBufferError
 from edgekit.flatbuffer_check import Values
 
 _LONGEST_STEP = 1 << 16
+_MOST_MADE = 1 << 28
+"""So many numbers one operator may make: a gibibyte of float32."""
 _PADDINGS = 2
 _ACTIVATIONS = 6
 _SMALL_INTEGERS = frozenset({"int8", "uint8", "int4"})
@@ -36,6 +39,8 @@ class TensorFacts:
     """The first scale; 0 where it is not quantized."""
     numbers: tuple[int, ...] | None
     """Its values, where it is a short constant of int32 or int64."""
+    number: float | None
+    """Its value, where it is a constant of one number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,8 @@ def _transpose_conv(step: Step) -> str | None:
         return said
     if len(wanted) != 4 or len(weights.shape) != 4 or len(given.shape) != 4:
         return f"of shapes {given.shape} and {weights.shape} makes shape {wanted}"
+    if wanted[0] != given.shape[0] or wanted[3] != weights.shape[0]:
+        return f"of shapes {given.shape} and {weights.shape} makes shape {wanted}"
     for axis, field in ((1, 2), (2, 1)):
         stride, kernel = step.option(field), weights.shape[axis]
         least = wanted[axis] if step.option(0) == 0 else wanted[axis] - kernel + 1
@@ -161,12 +168,98 @@ def _sum(step: Step) -> str | None:
     return None
 
 
+def _makes(count: Callable[[Step], Iterable[int] | None]) -> Rule:
+    """A rule for operators the size of whose result stands in the file as a number."""
+
+    def rule(step: Step) -> str | None:
+        sizes = list(count(step) or ())
+        if any(size < 0 for size in sizes) or prod(sizes) > _MOST_MADE:
+            return f"makes shape {sizes}"
+        return None
+
+    return rule
+
+
+def _tiled(step: Step) -> Iterable[int] | None:
+    given, times = step.inputs[0], step.constant(1)
+    if given is None or times is None:
+        return None
+    return (size * time for size, time in zip(given.shape, times, strict=False))
+
+
+def _padded(step: Step) -> Iterable[int] | None:
+    given, widths = step.inputs[0], step.constant(1)
+    if given is None or widths is None:
+        return None
+    if min(widths, default=0) < 0:
+        return widths
+    pairs = zip(given.shape, widths[::2], widths[1::2], strict=False)
+    return (size + before + after for size, before, after in pairs)
+
+
+def _resized(step: Step) -> Iterable[int] | None:
+    given, wanted = step.inputs[0], step.constant(1)
+    if given is None or wanted is None or len(given.shape) != 4:
+        return wanted
+    return (given.shape[0], *wanted, given.shape[3])
+
+
+def _one_hot(step: Step) -> Iterable[int] | None:
+    given, depth = step.inputs[0], step.constant(1)
+    return None if given is None or depth is None else (*given.shape, *depth)
+
+
+def _drawn(step: Step) -> Iterable[int] | None:
+    given, count = step.inputs[0], step.constant(1)
+    return None if given is None or count is None else (*given.shape[:1], *count)
+
+
+def _range(step: Step) -> Iterable[int] | None:
+    first, last, delta = (step.constant(index) for index in range(3))
+    if not first or not last or not delta:
+        return None
+    return (abs((last[0] - first[0]) // delta[0]),) if delta[0] else (-1,)
+
+
+def _slice(step: Step) -> str | None:
+    given, begin, size = step.inputs[0], step.constant(1), step.constant(2)
+    if given is None or given.is_free or begin is None:
+        return None
+    if len(begin) != len(given.shape) or (size is not None and len(size) != len(begin)):
+        return f"of shape {given.shape} begins at {begin}"
+    sizes = size or (0,) * len(begin)
+    for whole, first, part in zip(given.shape, begin, sizes, strict=True):
+        if not 0 <= first <= whole or part < -1 or part > whole - first:
+            return f"takes {size} at {begin} of shape {given.shape}"
+    return None
+
+
+def _top(step: Step) -> str | None:
+    given, count = step.inputs[0], step.constant(1)
+    if given is None or given.is_free or not count:
+        return None
+    if not given.shape or not 1 <= count[0] <= given.shape[-1]:
+        return f"takes {count[0]} of shape {given.shape}"
+    return None
+
+
+def _has_axes(step: Step) -> str | None:
+    given = step.inputs[0]
+    return "of a single number" if given is not None and not given.shape else None
+
+
+def _neighbours(step: Step) -> str | None:
+    radius = step.option(0)
+    return f"has radius {radius}" if not 0 <= radius <= _LONGEST_STEP else _has_axes(step)
+
+
 _ARITHMETIC = frozenset(
     {
         "ABS", "ADD", "BATCH_MATMUL", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "DEQUANTIZE",
-        "DIV", "ELU", "EXP", "FULLY_CONNECTED", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOG",
-        "LOGISTIC", "LOG_SOFTMAX", "MEAN", "MUL", "PRELU", "QUANTIZE", "RSQRT", "SOFTMAX", "SQRT",
-        "SQUARED_DIFFERENCE", "SUB", "SUM", "TANH", "TRANSPOSE_CONV",
+        "DIV", "ELU", "EQUAL", "EXP", "FULLY_CONNECTED", "GELU", "GREATER", "GREATER_EQUAL",
+        "HARD_SWISH", "LEAKY_RELU", "LESS", "LESS_EQUAL", "LOG", "LOGISTIC", "LOG_SOFTMAX", "MEAN",
+        "MUL", "NOT_EQUAL", "PRELU", "QUANTIZE", "RSQRT", "SOFTMAX", "SQRT", "SQUARED_DIFFERENCE",
+        "SUB", "SUM", "TANH", "TRANSPOSE_CONV",
     }
 )  # fmt: skip
 """Operators that do not run on 8-bit and 4-bit integers without their scales."""
@@ -174,17 +267,36 @@ _ARITHMETIC = frozenset(
 _RULES: Mapping[str, Rule] = {
     "ADD": _sum,
     "AVERAGE_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
+    "BROADCAST_TO": _makes(lambda step: step.constant(1)),
     "CONV_2D": _window((1, 2), (4, 5), 0, 3),
     "CONV_3D": _window((1, 2, 3), (5, 6, 7), 0, 4),
     "CONV_3D_TRANSPOSE": _window((1, 2, 3), (5, 6, 7), 0, 4),
     "DEPTHWISE_CONV_2D": _window((1, 2), (5, 6), 0, 4),
     "DEQUANTIZE": _same_shape,
+    "FILL": _makes(lambda step: step.constant(0)),
+    "L2_NORMALIZATION": _has_axes,
     "L2_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
+    "LOCAL_RESPONSE_NORMALIZATION": _neighbours,
+    "LOG_SOFTMAX": _has_axes,
     "MAX_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
+    "MIRROR_PAD": _makes(_padded),
+    "MULTINOMIAL": _makes(_drawn),
+    "ONE_HOT": _makes(_one_hot),
     "PACK": _pack,
+    "PAD": _makes(_padded),
+    "PADV2": _makes(_padded),
+    "RANDOM_STANDARD_NORMAL": _makes(lambda step: step.constant(0)),
+    "RANDOM_UNIFORM": _makes(lambda step: step.constant(0)),
+    "RANGE": _makes(_range),
+    "RESIZE_BILINEAR": _makes(_resized),
+    "RESIZE_NEAREST_NEIGHBOR": _makes(_resized),
+    "SLICE": _slice,
+    "SOFTMAX": _has_axes,
     "SPLIT": _split,
     "SPLIT_V": _split,
     "SUB": _sum,
+    "TILE": _makes(_tiled),
+    "TOPK_V2": _top,
     "TRANSPOSE_CONV": _transpose_conv,
     "UNPACK": _split,
 }

@@ -42,9 +42,9 @@ def _alone(result: Result) -> list[str]:
 
 
 def _alone_rows(classes: Sequence[Ranked]) -> Iterator[list[str]]:
-    for one in classes:
+    for one, score in zip(classes, _scores(classes), strict=True):
         is_named = one.label != str(one.index)
-        yield [one.label if is_named else f"class {one.index}", _score(one)]
+        yield [one.label if is_named else f"class {one.index}", score]
 
 
 def _class_rows(results: Sequence[Result], most: int) -> Iterator[list[str]]:
@@ -52,7 +52,9 @@ def _class_rows(results: Sequence[Result], most: int) -> Iterator[list[str]]:
     head = [cell for n in range(most) for cell in (f"class {n + 1}" if n else "class", "score")]
     yield ["input", *head]
     for result in results:
-        cells = [cell for one in result.classes[:most] for cell in (one.label, _score(one))]
+        classes = result.classes[:most]
+        pairs = zip(classes, _scores(classes), strict=True)
+        cells = [cell for one, score in pairs for cell in (one.label, score)]
         yield [result.title, *cells, *[""] * (len(head) - len(cells))]
 
 
@@ -92,5 +94,6 @@ def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _score(one: Ranked) -> str:
-    return f"{one.score:.4f}" if -1 <= one.score <= 1 else f"{one.score:.4g}"
+def _scores(classes: Sequence[Ranked]) -> list[str]:
+    form = ".4f" if all(-1 <= one.score <= 1 for one in classes) else ".4g"
+    return [f"{one.score:{form}}" for one in classes]

@@ -147,7 +147,7 @@ def test_the_manifest_is_in_the_file_and_says_how_it_was_made(
 
 @pytest.mark.slow
 def test_nothing_in_a_file_tells_of_this_machine(twice: Runs, zoo: Path) -> None:
-    secrets = [str(zoo), str(twice.folders[0].parent), str(Path(__file__).parent), "edgekit-"]
+    secrets = [str(zoo), str(twice.folders[0].parent), str(Path(__file__).parent), "/edgekit-"]
     for name in twice.files():
         content = (twice.folders[0] / name).read_bytes()
         assert [word for word in secrets if word.encode() in content] == []

@@ -70,7 +70,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     told = ", ".join(f"{PACKAGES[b]} {installed_version(PACKAGES[b])}" for b in BACKENDS)
-    return [f"runtimes: {told or 'none'}", f"models: {_folder(config)}"]
+    models = config.getoption("--models") or "made when a test needs them"
+    return [f"runtimes: {told or 'none'}", f"models: {models}"]
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    files = {Path(argument.partition("::")[0]).name for argument in session.config.args}
+    if files != {"test_runtimes.py"}:  # which needs none
+        _folder(session.config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,11 +15,14 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent
 REPOSITORY = SCRIPTS.parent
 SOURCES = ("scripts/device_models", "converters/edgekit_converters", "toolkit/edgekit")
+PREFIX = "device-models-"
+OLD_S = 7 * 24 * 3600
 sys.path.insert(0, str(SCRIPTS))
 
 
@@ -31,7 +34,14 @@ def cached() -> Path:
             digest.update(file.relative_to(REPOSITORY).as_posix().encode())
             digest.update(file.read_bytes())
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "edgekit" / f"device-models-{digest.hexdigest()[:16]}"
+    return Path(base) / "edgekit" / f"{PREFIX}{digest.hexdigest()[:16]}"
+
+
+def remove_old(folder: Path) -> None:
+    """Remove what other versions of the code have left in the cache, after a week."""
+    for other in folder.glob(f"{PREFIX}*"):
+        if time.time() - other.stat().st_mtime > OLD_S:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def make(path: Path) -> None:
@@ -63,6 +73,8 @@ def main() -> None:
         print(f"edgekit: making model files in {path}", file=sys.stderr)
         with contextlib.redirect_stdout(sys.stderr):
             make(path)
+        if len(sys.argv) == 1:
+            remove_old(path.parent)
     print(path)
 
 

@@ -159,8 +159,7 @@ def _loaded(image: Image.Image) -> Image.Image:
     """The same image, now that its pixels could be read."""
     pixels.check_size(image.size, "image")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # oddities in tags that do not concern the pixels
+        with pixels.quiet:
             image.load()
     except pixels.UNREADABLE as error:
         message = f"image: not readable ({first_line(error)}); open it again, or replace the file"

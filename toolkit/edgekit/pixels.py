@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -29,7 +30,38 @@ CHANNEL_COUNTS = (1, 3, 4)
 MOST_PIXELS = 64_000_000
 """Images with more are refused before they are decoded; one takes 192 MB as RGB."""
 
+_ORIENTATION = 0x0112
 UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error)
+
+
+class _Quiet:
+    """While any thread is inside, Pillow does not warn of oddities that do not concern the pixels.
+
+    `warnings.catch_warnings` alone would, entered by several threads at once, leave the process
+    with the filters of one of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+quiet = _Quiet()
 
 
 def is_channels_first(sample_shape: Sequence[int | None]) -> bool:
@@ -81,15 +113,12 @@ def open_image(source: Path | bytes) -> Image.Image:
 
     name = "image" if isinstance(source, bytes) else str(source)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # oddities in tags that do not concern the pixels
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            file = io.BytesIO(source) if isinstance(source, bytes) else source
-            with Image.open(file) as image:
-                check_size(image.size, name)
-                image.load()
-                return image
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with quiet, Image.open(file) as image:
+            check_size(image.size, name)
+            image.load()
+            return image
+    except Image.DecompressionBombError:
         message = _too_large(name)
     except FileNotFoundError:
         message = f"{name}: no such image; check the path"
@@ -140,7 +169,7 @@ def decode(image: Image.Image, channels: int | None) -> Array:
     if upright.mode in ("P", "PA"):
         upright = upright.convert("RGBA")
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-    pixels = np.asarray(upright.convert(mode))
+    pixels = np.asarray(upright if upright.mode == mode else upright.convert(mode))
     return pixels[..., np.newaxis] if channels == 1 else pixels
 
 
@@ -148,9 +177,9 @@ def _upright(image: Image.Image) -> Image.Image:
     from PIL import ImageOps
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about tags other than the orientation
-            return ImageOps.exif_transpose(image)
+        with quiet:
+            turned = image.getexif().get(_ORIENTATION, 1) != 1
+            return ImageOps.exif_transpose(image) if turned else image
     except UNREADABLE as error:
         message = f"image: its EXIF data are damaged ({first_line(error)}); save it without them"
         raise DataError(message) from None

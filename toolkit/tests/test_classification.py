@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,16 @@ def test_the_callers_picture_is_left_alone(model: edgekit.Model) -> None:
 def test_a_free_size_is_taken_as_it_is(build: Build) -> None:
     with edgekit.load(build(shape=(None, None, None, 3), preprocess=SCALED)) as model:
         assert len(model.classify(photo(9, 7))) == 4
+
+
+def test_many_threads_leave_the_filters_of_warnings_alone(build: Build) -> None:
+    before = list(warnings.filters)
+    data = encoded(Image.fromarray(photo()))
+    with edgekit.load(build(preprocess=SCALED), instances=2) as model:
+        wanted = model.classify(data)
+        with ThreadPoolExecutor(8) as pool:
+            assert all(found == wanted for found in pool.map(model.classify, [data] * 200))
+    assert list(warnings.filters) == before
 
 
 def test_it_works_from_asyncio(model: edgekit.Model) -> None:

@@ -17,35 +17,40 @@ BLOCK: Final = 80 << 10
 """Most elements at a time: 320 KiB of float32, which the L2 cache of a small board holds."""
 _INT4: Final = {"int4": (-8, 7), "uint4": (0, 15)}
 _FLOAT32: Final = np.dtype(np.float32)
-_subtract, _multiply = np.subtract, np.multiply
+_subtract: Any = np.subtract
+_multiply: Any = np.multiply
+
+
+def make(spec: TensorSpec) -> Decoder:
+    """The fastest decoder that is exact for `spec`, which has a quantization."""
+    assert spec.quantization is not None
+    scale, zero_point = spec.quantization.scale[0], spec.quantization.zero_point[0]
+    farthest = max(abs(limit - zero_point) for limit in limits(spec.dtype))
+    single = spec.quantization.axis is None or len(spec.quantization.scale) == 1
+    largest = float(np.finfo(np.float32).max)
+    if single and farthest < 2**24 and farthest * float(scale) < largest:
+        return Decoder(spec)
+    return _WideDecoder(spec)
 
 
 class Decoder:
-    """Dequantizes for one tensor, again and again."""
+    """Dequantizes for one tensor: one scale, and all arithmetic in float32."""
 
-    __slots__ = ("_narrow", "_scale", "_spec", "_zero_point")
+    __slots__ = ("_scale", "_spec", "_zero_point")
 
     def __init__(self, spec: TensorSpec) -> None:
         """Take the scale and zero point from `spec`."""
         assert spec.quantization is not None
         self._spec = spec
-        scale = spec.quantization.scale[0]
         zero_point = spec.quantization.zero_point[0]
-        self._scale = np.asarray(scale, np.float32)
+        with np.errstate(over="ignore"):
+            self._scale = np.asarray(spec.quantization.scale[0], np.float32)
         self._zero_point = np.asarray(zero_point, np.float32) if zero_point else None
-        farthest = max(abs(limit - zero_point) for limit in limits(spec.dtype))
-        self._narrow = (
-            (spec.quantization.axis is None or len(spec.quantization.scale) == 1)
-            and farthest < 2**24
-            and farthest * float(scale) < float(np.finfo(np.float32).max)
-        )
 
     def decode(
         self, stored: NDArray[Any], out: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """``scale * (stored - zero_point)`` as float32, in `out` or a new array."""
-        if not self._narrow:
-            return self._wide(stored, out)
         if stored.size > BLOCK:
             if out is None:
                 out = np.empty(stored.shape, np.float32)
@@ -58,11 +63,18 @@ class Decoder:
             out[...] = stored
         if self._zero_point is not None:
             _subtract(out, self._zero_point, out)
-        _multiply(out, self._scale, out)
-        return out
+        real: NDArray[np.float32] = _multiply(out, self._scale, out)
+        return real
 
-    def _wide(self, stored: NDArray[Any], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Channels of their own scale, 32 bits, scales at the ends of float32."""
+
+class _WideDecoder(Decoder):
+    """Any other: channels of their own scale, 32 bits, scales at the ends of float32."""
+
+    __slots__ = ()
+
+    def decode(
+        self, stored: NDArray[Any], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         if out is None:
             out = np.empty(stored.shape, np.float32)
         scale, zero_point = columns(self._spec, stored.shape)

@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import DataError
-from edgekit.sessions.decode import Decoder, as_float32, storage
-from edgekit.sessions.encode import make, no_number
+from edgekit.sessions.decode import as_float32, storage
+from edgekit.sessions.decode import make as make_decoder
+from edgekit.sessions.encode import make as make_encoder
+from edgekit.sessions.encode import no_number
 from edgekit.tensors import TensorSpec
 
 Encode = Callable[[NDArray[Any], NDArray[Any]], None]
@@ -44,7 +46,7 @@ def quantize(values: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     """
     values = np.asarray(values)
     out = np.empty(values.shape, storage(spec.dtype))
-    make(spec).quantize(values, out)
+    make_encoder(spec).quantize(values, out)
     return out
 
 
@@ -86,7 +88,7 @@ def encoder(spec: TensorSpec) -> Encode:
         SourceError: a scale that is no positive number.
         DataError: (from `encode`) NaN, or fractions, where integers are stored; text for numbers.
     """
-    return make(spec).encode if spec.quantization else _caster(spec)
+    return make_encoder(spec).encode if spec.quantization else _caster(spec)
 
 
 def decoder(spec: TensorSpec) -> Decode:
@@ -98,7 +100,7 @@ def decoder(spec: TensorSpec) -> Decode:
     """
     if spec.quantization is None:
         return as_float32
-    return Decoder(spec).decode
+    return make_decoder(spec).decode
 
 
 def _caster(spec: TensorSpec) -> Encode:

@@ -31,6 +31,8 @@ class InputColumn:
     samples: Array
     """``(samples, *sample shape)``."""
     is_prepared: bool = False
+    has_batch: bool = True
+    """Whether the model wants that first dimension."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -45,7 +47,7 @@ class InputColumn:
         """
         rows = self.samples if len(self.samples) == 1 else self.samples[start:stop]
         made: Array = rows if self.is_prepared else _prepared(rows, self.spec, self.steps)
-        return made if _has_batch(self.spec) else made[0]
+        return made if self.has_batch else made[0]
 
     @property
     def doubt(self) -> str:
@@ -74,8 +76,9 @@ def column(array: Array, spec: TensorSpec, steps: Preprocess | None) -> InputCol
     if 0 in array.shape:
         message = f"the array for {spec.name!r} is empty, {array.shape}; give at least one sample"
         raise DataError(message)
-    samples = _with_batch(array, spec, steps) if _has_batch(spec) else array[np.newaxis]
-    found = InputColumn(spec=spec, steps=steps, samples=samples)
+    has_batch = _has_batch(spec)
+    samples = _with_batch(array, spec, steps) if has_batch else array[np.newaxis]
+    found = InputColumn(spec=spec, steps=steps, samples=samples, has_batch=has_batch)
     found.take(0, 1)
     return found
 

@@ -32,7 +32,7 @@ from edgekit.errors import DataError
 from edgekit.input_array import InputColumn, column
 from edgekit.input_names import is_there
 from edgekit.input_numbers import parse_numbers, text_numbers
-from edgekit.picture import prepare_picture, steps_for
+from edgekit.picture import has_no_batch, prepare_picture, steps_for
 from edgekit.preprocess import Preprocess
 from edgekit.tensors import TensorSpec
 
@@ -137,7 +137,10 @@ def _read(text: str, specs: Sequence[TensorSpec], model: Interface) -> Samples:
         return _from_numbers(text_numbers(path), _only(specs, "numbers"), model)
     spec = _only(specs, "an image")
     sample = prepare_picture(path, spec, model.steps(spec), model.name)
-    found = InputColumn(spec=spec, steps=None, samples=sample, is_prepared=True)
+    whole = sample[np.newaxis] if has_no_batch(spec) else sample
+    found = InputColumn(
+        spec=spec, steps=None, samples=whole, is_prepared=True, has_batch=not has_no_batch(spec)
+    )
     return Samples(columns={spec.name: found})
 
 

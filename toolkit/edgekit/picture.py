@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ def steps_for(
 def prepare_picture(
     image: object, spec: TensorSpec, steps: Preprocess | None, model_name: str
 ) -> Array:
-    """What the model is given for `image`: ``(1, *sample shape)``.
+    """What the model is given for `image`: ``(1, height, width, channels)``, or as it has it.
 
     Without steps, integer inputs take pixels as they are: those that are quantized only where
     their range shows that the bytes of a picture are what they store, as files of other tools
@@ -60,6 +61,10 @@ def prepare_picture(
     Raises:
         DataError: no picture, the input takes none, or nobody said how to prepare it.
     """
+    if has_no_batch(spec):
+        batched = replace(spec, shape=(1, *spec.shape))
+        only: Array = prepare_picture(image, batched, steps, model_name)[0]
+        return only
     channels = pixels.image_layout(spec.shape[1:])[2]
     as_stored = steps is None and _takes_bytes(spec)
     if steps is None and not as_stored and not _takes_whole_numbers(spec):
@@ -77,6 +82,11 @@ def prepare_picture(
         return sample
     stored = np.rint(np.clip(sample, 0, 255)).astype(np.uint8)
     return stored if spec.dtype == "uint8" else (stored ^ 0x80).view(np.int8)
+
+
+def has_no_batch(spec: TensorSpec) -> bool:
+    """Whether an input takes a picture without a batch dimension: ``(height, width, channels)``."""
+    return len(spec.shape) == 3 and spec.shape[0] not in (1, None)
 
 
 def _takes_bytes(spec: TensorSpec) -> bool:

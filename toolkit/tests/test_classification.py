@@ -46,8 +46,9 @@ def picture_model(
     from onnx import helper, numpy_helper
 
     outputs = {"scores": STEEP} if outputs is None else outputs
-    pattern = np.random.default_rng(1).uniform(0.5, 1.5, [size or 1 for size in shape[1:]])
-    values: dict[str, Any] = {"pattern": pattern.astype(np.float32)[np.newaxis]}
+    sizes = [size or 1 for size in (shape if len(shape) == 3 and shape[0] != 1 else shape[1:])]
+    pattern = np.random.default_rng(1).uniform(0.5, 1.5, sizes)
+    values: dict[str, Any] = {"pattern": pattern.astype(np.float32)}
     values |= {f"{name}_factors": factors for name, factors in outputs.items()}
     nodes = [
         helper.make_node("Cast", ["image"], ["real"], to=onnx.TensorProto.FLOAT),
@@ -258,6 +259,15 @@ def test_the_callers_picture_is_left_alone(model: edgekit.Model) -> None:
     model.classify(image)
     np.testing.assert_array_equal(pixels, before)
     assert image.getpixel((3, 4)) == tuple(photo()[4, 3])
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (3, 8, 8)])
+def test_an_input_may_lack_the_batch_dimension(build: Build, shape: tuple[int, ...]) -> None:
+    path = build(shape=shape, outputs={"scores": STEEP[0]}, preprocess=SCALED)
+    with edgekit.load(path) as model:
+        given = model.preprocess["image"].apply(photo(8, 8))
+        prepared = given if shape[0] == 8 else np.moveaxis(given, -1, 0)
+        assert rows(model.classify(photo(8, 8))) == rows_of(model(prepared))
 
 
 def test_a_free_size_is_taken_as_it_is(build: Build) -> None:

@@ -202,6 +202,12 @@ def test_an_image_is_prepared(folder: Path) -> None:
     assert np.all(only(read("a.jpg", spec(1, 8, 8, 3), x=SCALED)) == 1)
 
 
+def test_a_picture_fits_an_input_without_batch_dimension(folder: Path) -> None:
+    Image.new("RGB", (30, 20)).save("a.png")
+    samples = read("a.png", spec(8, 8, 3), x=SCALED)
+    assert (samples.count, only(samples).shape) == (1, (8, 8, 3))
+
+
 def test_images_go_to_their_inputs_by_name(folder: Path) -> None:
     Image.new("L", (8, 8), 255).save("a.png")
     specs = spec(1, 8, 8, 3, name="left"), spec(1, 8, 8, 1, name="right")

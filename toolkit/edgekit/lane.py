@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 
 from edgekit.errors import DataError
 from edgekit.sessions.quantized import decoder, encoder, stored
-from edgekit.sessions.session import Session, fits
+from edgekit.sessions.session import Session, View, Write, fits
 from edgekit.tensors import TensorSpec
 
 Array = NDArray[Any]
 Encode = Callable[[Array, Array], None]
 Decode = Callable[[Array, Array | None], Array]
-
-_SMALL = 4096
-"""Up to so many values a dot product finds NaN fastest; of more, BLAS would wake its threads."""
 
 
 class Lane:
@@ -34,7 +31,7 @@ class Lane:
         self.session = session
         self._inputs = session.inputs
         self._dtypes = [result_dtype(spec) for spec in self._inputs]
-        self._encode = [self._encoding(*pair) for pair in enumerate(self._dtypes)]
+        self._encode = [encoder(spec) if spec.quantization else None for spec in self._inputs]
         self._decode = [_decode(spec) for spec in session.outputs]
         self._results = [result_dtype(spec) for spec in session.outputs]
         self._shapes: list[tuple[int, ...]] | None = None
@@ -44,23 +41,37 @@ class Lane:
             self._shapes = fixed
         self._plan()
 
-    def _encoding(self, number: int, dtype: np.dtype[Any]) -> Encode:
-        """How values of `dtype` get into the memory of an input."""
-        spec = self._inputs[number]
-        if spec.quantization is not None:
-            return _copy if dtype.name == spec.dtype else encoder(spec)
+    def _writing(self, number: int, dtype: np.dtype[Any]) -> tuple[Write, Any]:
+        """How values of `dtype` get into an input: a function, and the key to call it with."""
+        spec, view, encode = self._inputs[number], self.session.input_views[number], None
+        write: Write
+        if dtype.name == spec.dtype and dtype.isnative:
+            write, key = self.session.input_writers[number]
+        elif dtype.name != spec.dtype and (encode := self._encode[number]) is not None:
+            write, key = partial(_encoded, encode), view
+        else:
+            write, key = (_narrow if dtype == np.float64 else _copy), view
         if dtype.kind == "f" and spec.name in self.session.quantizes_inputs:
-            return partial(_copy_numbers, spec)
-        return _narrow if dtype == np.float64 else _copy
+            return partial(_write_numbers, spec, write), key
+        return write, key
 
     def _plan(self) -> None:
         """Line up, input by input and output by output, what `call` goes through."""
-        views = self.session.input_views if self._shapes is not None else ()
-        shapes = self._shapes or ()
-        self._into = list(zip(shapes, self._dtypes, self._encode, views, strict=False))
-        made = self.session.output_views if self._shapes is not None else ()
-        self._out_of = list(zip(self._decode, made, strict=False))
-        self._execute = self.session.execute if self._shapes is not None else None
+        self._into: list[tuple[Any, ...]] | None = None
+        if self._shapes is None:
+            return
+        session = self.session
+        self._into = [
+            (shape, dtype, *self._writing(number, dtype))
+            for number, (shape, dtype) in enumerate(zip(self._shapes, self._dtypes, strict=True))
+        ]
+        self._copies = [
+            copy if decode is _copied else partial(_decoded, decode, view)
+            for decode, view, copy in zip(
+                self._decode, session.output_views, session.output_copies, strict=True
+            )
+        ]
+        self._execute = session.execute
 
     def call(self, arrays: Sequence[Any], out: Sequence[Array | None] | None) -> list[Array]:
         """Run once.
@@ -78,27 +89,35 @@ class Lane:
             VerificationError: the runtime fails.
         """
         into = self._into
-        if len(arrays) != len(into):
-            return self._otherwise(arrays, out)
-        for value, (shape, dtype, encode, view) in zip(arrays, into):  # noqa: B905 - was checked
-            if value.__class__ is not np.ndarray or value.shape != shape or value.dtype != dtype:
-                return self._otherwise(arrays, out)
-            encode(value, view())
-        try:
-            self._execute()  # type: ignore[misc]
-        except self.session.failures as error:
-            raise self.session.failed(error) from error
-        if out is not None:
-            return self._given_out(out)
-        return [decode(view(), None) for decode, view in self._out_of]
+        if into is not None and len(arrays) == len(into):
+            try:
+                for value, (shape, dtype, write, key) in zip(arrays, into):  # noqa: B905
+                    if (
+                        value.__class__ is not np.ndarray
+                        or value.shape != shape
+                        or value.dtype != dtype
+                    ):
+                        break
+                    write(key, value)
+                else:
+                    self._execute()
+                    if out is None:
+                        return [copy() for copy in self._copies]
+                    return self._given_out(out)
+            except self.session.failures as error:
+                raise self.session.failed(error) from error
+        return self._otherwise(arrays, out)
 
     def _given_out(self, out: Sequence[Array | None]) -> list[Array]:
         results = []
-        for number, (decode, view) in enumerate(self._out_of):
-            made, target = view(), out[number]
-            if target is not None:
-                self._check_out(number, target, made.shape)
-            results.append(decode(made, target))
+        for number, view in enumerate(self.session.output_views):
+            target = out[number]
+            if target is None:
+                results.append(self._copies[number]())
+                continue
+            made = view()
+            self._check_out(number, target, made.shape)
+            results.append(self._decode[number](made, target))
         return results
 
     def _check_out(self, number: int, target: Array, shape: tuple[int, ...]) -> None:
@@ -135,9 +154,7 @@ class Lane:
             prepared = self.session.prepare(shapes)
             self._shapes = shapes if prepared else None
         for number, value in enumerate(ready):
-            if value.dtype != self._dtypes[number]:
-                self._dtypes[number] = value.dtype
-                self._encode[number] = self._encoding(number, value.dtype)
+            self._dtypes[number] = value.dtype
         self._plan()
         if self._shapes is None:
             return self._by_name(ready, out)
@@ -219,26 +236,30 @@ def result_dtype(spec: TensorSpec) -> np.dtype[Any]:
     return np.dtype(object) if spec.dtype == "string" else np.dtype(spec.dtype)
 
 
-def _copy(values: Array, memory: Array) -> None:
-    np.copyto(memory, values, "same_kind")
+def _encoded(encode: Encode, view: View, values: Array) -> None:
+    encode(values, view())
 
 
-def _narrow(values: Array, memory: Array) -> None:
+def _copy(view: View, values: Array) -> None:
+    np.copyto(view(), values, "same_kind")
+
+
+def _narrow(view: View, values: Array) -> None:
     with np.errstate(over="ignore"):  # beyond float32 is infinite
-        np.copyto(memory, values, "same_kind")
+        np.copyto(view(), values, "same_kind")
 
 
-def _copy_numbers(spec: TensorSpec, values: Array, memory: Array) -> None:
+def _write_numbers(spec: TensorSpec, write: Write, key: Any, values: Array) -> None:
     _refuse_nan(values, spec)
-    _narrow(values, memory)
+    write(key, values)
 
 
 def _refuse_nan(values: Array, spec: TensorSpec) -> None:
-    """Raise if there is a NaN; both ways are faster than `np.isnan`, and allocate nothing."""
+    """Raise if there is a NaN. `argmax` stops at the first, and is the fastest to look."""
     if not values.size:
         return
-    seen = np.vdot(values, values) if values.size <= _SMALL else values.min()
-    if seen != seen:  # noqa: PLR0124 - only NaN differs from itself
+    top = values.item(values.argmax())
+    if top != top:  # noqa: PLR0124 - only NaN differs from itself
         message = (
             f"input {spec.name!r}: NaN has no value in a quantized model; remove it from the data"
         )
@@ -253,17 +274,21 @@ def _decode(spec: TensorSpec) -> Decode:
     return _copied
 
 
+def _decoded(decode: Decode, view: View) -> Array:
+    return decode(view(), None)
+
+
 def _copied(made: Array, out: Array | None) -> Array:
     if out is None:
         return made.copy()
-    np.copyto(out, made)
+    out[...] = made
     return out
 
 
 def _widened(made: Array, out: Array | None) -> Array:
     if out is None:
         return made.astype(np.float32)
-    np.copyto(out, made)
+    out[...] = made
     return out
 
 

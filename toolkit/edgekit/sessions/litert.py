@@ -110,12 +110,16 @@ class LiteRTSession(Session):
         self.input_views = [
             partial(view, native, i, self._graph) for i in self._input_index.values()
         ]
-        self.output_views = [
-            partial(
-                _view if None in spec.shape or 0 in spec.shape else view, native, i, self._graph
-            )
-            for spec, i in zip(self.outputs, self._output_index.values(), strict=True)
-        ]
+        write = native.SetTensor if not self._graph else self._write_to_graph
+        self.input_writers = [(write, index) for index in self._input_index.values()]
+        self.output_views, self.output_copies = [], []
+        for spec, index in zip(self.outputs, self._output_index.values(), strict=True):
+            if None in spec.shape or 0 in spec.shape:
+                self.output_views.append(partial(_view, native, index, self._graph))
+                self.output_copies.append(partial(_copied, native, index, self._graph))
+            else:
+                self.output_views.append(partial(view, native, index, self._graph))
+                self.output_copies.append(partial(native.GetTensor, index, self._graph))
         self.execute = partial(native.Invoke, self._graph)
         self._has_views = not any(
             spec.dtype == "string" or spec.shape == () for spec in (*self.inputs, *self.outputs)
@@ -131,6 +135,9 @@ class LiteRTSession(Session):
     def runtime(self) -> str:
         """Package and version."""
         return with_version(self._package)
+
+    def _write_to_graph(self, index: int, values: NDArray[Any]) -> None:
+        self._native.SetTensor(index, values, self._graph)
 
     def _detail(self, index: int) -> dict[str, Any]:
         found: dict[str, Any] = self._interpreter._get_tensor_details(index, self._graph)
@@ -164,7 +171,7 @@ class LiteRTSession(Session):
     def close(self) -> None:
         """Free the interpreter."""
         self._interpreter = self._native = self._content = None
-        self.input_views = self.output_views = ()
+        self.input_views = self.output_views = self.input_writers = self.output_copies = ()
         self.execute = closed
 
     def reset_variables(self) -> None:

@@ -113,7 +113,7 @@ class OnnxRuntimeSession(Session):
     def close(self) -> None:
         """Free the session."""
         self._session = None
-        self.input_views = self.output_views = ()
+        self.input_views = self.output_views = self.input_writers = self.output_copies = ()
         self.execute = closed
 
     def reset_variables(self) -> None:
@@ -152,6 +152,8 @@ class OnnxRuntimeSession(Session):
             binding.bind_output(spec.name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         self.input_views = [array.view for array in given]
         self.output_views = [array.view for array in made]
+        self.input_writers = [(array.__setitem__, ...) for array in given]
+        self.output_copies = [array.copy for array in made]
         native = self._session._sess.run_with_iobinding
         self.execute = partial(native, binding._iobinding, None)
 

@@ -25,6 +25,8 @@ CPU: Final = ("CPUExecutionProvider",)
 View = Callable[[], NDArray[Any]]
 """Gives the runtime's own memory of a tensor, in the stored dtype, without a copy."""
 
+Write = Callable[[Any, NDArray[Any]], object]
+
 
 class Session(ABC):
     """A model file, loaded and ready; use it in ``with``, or close it.
@@ -48,6 +50,11 @@ class Session(ABC):
     """One for each of `inputs`; write to what it gives before `execute`. Valid once prepared."""
     output_views: Sequence[View]
     """One for each of `outputs`; what it gives is overwritten by the next `execute`."""
+    input_writers: Sequence[tuple[Write, Any]]
+    """For each of `inputs` a ``write`` and a ``key``: ``write(key, array)`` is the fastest way to
+    fill it with an array of the stored dtype and the shape it was prepared for."""
+    output_copies: Sequence[View]
+    """For each of `outputs` the fastest way to get a copy of it."""
     execute: Callable[[], object]
     """Compute the outputs; raises one of `failures`."""
     failures: tuple[type[Exception], ...]

@@ -315,9 +315,12 @@ class Guard:
                 refuse(f"a signature names graph {number} of {len(self.subgraphs)}")
             if signature[2] is None:
                 refuse("a signature without a name")
-            for entry in (*(signature[0] or ()), *(signature[1] or ())):
-                if entry[0] is None or (entry[1] or 0) >= len(self.tensors[number]):
-                    refuse("a signature's tensor has no name, or is none")
+            for side in (0, 1):
+                named = {entry[1] or 0 for entry in signature[side] or ()}
+                if not named <= set(self.integers(self.subgraphs[number][1 + side])):
+                    refuse("a signature names a tensor that its graph does not take or give")
+                if any(entry[0] is None for entry in signature[side] or ()):
+                    refuse("a signature names a tensor without a name")
 
 
 def refuse(what: str) -> NoReturn:

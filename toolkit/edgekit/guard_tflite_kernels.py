@@ -243,6 +243,16 @@ def _top(step: Step) -> str | None:
     return None
 
 
+def _reduced(step: Step) -> str | None:
+    given, axes = step.inputs[0], step.constant(1)
+    if given is None or axes is None:
+        return None
+    rank = len(given.shape)
+    if len(axes) > max(rank, 1) or not all(-rank <= axis < rank for axis in axes if rank):
+        return f"of shape {given.shape} over axes {axes}"
+    return None
+
+
 def _has_axes(step: Step) -> str | None:
     given = step.inputs[0]
     return "of a single number" if given is not None and not given.shape else None
@@ -288,6 +298,13 @@ _RULES: Mapping[str, Rule] = {
     "RANDOM_STANDARD_NORMAL": _makes(lambda step: step.constant(0)),
     "RANDOM_UNIFORM": _makes(lambda step: step.constant(0)),
     "RANGE": _makes(_range),
+    "MEAN": _reduced,
+    "SUM": _reduced,
+    "REDUCE_PROD": _reduced,
+    "REDUCE_MAX": _reduced,
+    "REDUCE_MIN": _reduced,
+    "REDUCE_ANY": _reduced,
+    "REDUCE_ALL": _reduced,
     "RESIZE_BILINEAR": _makes(_resized),
     "RESIZE_NEAREST_NEIGHBOR": _makes(_resized),
     "SLICE": _slice,

@@ -9,32 +9,13 @@ whatever their distribution: 96 % for n = 9. So one disturbed process decides no
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-Verdict = Literal["faster", "slower", "no difference shown"]
+from edgekit_benchmarks.percentile import of_medians
+from edgekit_benchmarks.ratio import Ratio, paired
 
 PROCESSES = 9
 """The fewest whose second smallest and second largest are at least a 95 % interval."""
-_NOISE = 0.01
-"""Ratios within one percent of 1 are not told apart, however narrow their interval."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """How long one takes compared with another: the median of the processes' ratios."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def verdict(self) -> Verdict:
-        """Faster or slower only where the interval says so, by more than the noise."""
-        if self.high < 1 - _NOISE:
-            return "faster"
-        return "slower" if self.low > 1 + _NOISE else "no difference shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +42,10 @@ class Samples:
 
     def median_interval_ns(self) -> tuple[float, float]:
         """Second smallest and second largest median of a process: see above."""
-        return _interval(self.medians_ns)
+        found = of_medians(self.medians_ns)
+        return found.low, found.high
 
     def ratio_to(self, other: Samples) -> Ratio:
         """This over `other`, which was measured in turn with it in the same processes."""
-        ratios = [
-            mine / others for mine, others in zip(self.medians_ns, other.medians_ns, strict=True)
-        ]
-        return Ratio(statistics.median(ratios), *_interval(ratios))
-
-
-def _interval(observations: Sequence[float]) -> tuple[float, float]:
-    """Without the two extremes; with them where there are fewer than `PROCESSES`."""
-    ordered = sorted(observations)
-    cut = int(len(ordered) >= PROCESSES)
-    return ordered[cut], ordered[-1 - cut]
+        ours, theirs = ([[median] for median in one.medians_ns] for one in (self, other))
+        return paired(ours, theirs)

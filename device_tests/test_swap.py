@@ -81,6 +81,15 @@ def test_a_call_after_a_swap_is_never_answered_by_the_old_file(
             one.result(timeout=30)
 
 
+def test_swaps_from_several_threads_come_one_after_the_other(open_model: Open, find: Find) -> None:
+    model = open_model("dense", instances=2)
+    paths = [find(name).path for name in ("dense", "dense.doubled")]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(model.swap, paths * 8))
+    model.swap(paths[1])
+    np.testing.assert_allclose(model(ROW), 2 * SCORES, rtol=1e-6)
+
+
 def test_a_bad_file_leaves_the_old_one_serving(
     open_model: Open, find: Find, tmp_path: Path
 ) -> None:

@@ -119,6 +119,35 @@ def test_asyncio_calls_do_not_block_the_loop(open_model: Open) -> None:
     assert asyncio.run(both()) >= 5
 
 
+def test_asyncio_calls_that_wait_when_the_model_closes_are_told(open_model: Open) -> None:
+    model = open_model("fashion.float32")
+    images = np.zeros((200, 28, 28, 1), np.float32)
+
+    async def everything() -> list[object]:
+        calls = [asyncio.ensure_future(model.call_async(images)) for _ in range(4)]
+        await asyncio.sleep(0.02)
+        await asyncio.to_thread(model.close)
+        return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    for result in asyncio.run(everything()):
+        assert isinstance(result, np.ndarray | ClosedError), result
+
+
+def test_an_asyncio_call_that_is_cancelled_leaves_the_model_usable(open_model: Open) -> None:
+    model = open_model("fashion.float32")
+    images = np.zeros((50, 28, 28, 1), np.float32)
+    wanted = model(images)
+
+    async def cancelled() -> np.ndarray:
+        call = asyncio.ensure_future(model.call_async(images))
+        await asyncio.sleep(0.001)
+        call.cancel()
+        result: np.ndarray = await model.call_async(images)
+        return result
+
+    np.testing.assert_array_equal(asyncio.run(cancelled()), wanted)
+
+
 def test_closing_lets_calls_under_way_finish(open_model: Open) -> None:
     model = open_model("dense", instances=2)
     row = np.array([[1.0, 2.0]], np.float32)

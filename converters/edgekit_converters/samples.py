@@ -102,7 +102,7 @@ def prepare(
         unseen=unseen,
         is_random=dataset.is_random,
         warnings=warnings,
-        preprocess=steps,
+        preprocess={name: Preprocess() for name in pixels} | steps,  # the model scales them itself
     )
 
 

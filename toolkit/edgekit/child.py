@@ -304,7 +304,7 @@ def _out_of_memory(function: str, used: int, limit: int) -> str:
     reached = f"{used / 2**30:.1f} GiB used, " if used else ""
     return (
         f"{function}: out of memory ({reached}limit {limit / 2**30:.1f} GiB), stopped; "
-        "raise --memory-limit, or use fewer calibration samples"
+        "raise --memory-limit, or use less data"
     )
 
 

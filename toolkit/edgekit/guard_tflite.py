@@ -149,11 +149,13 @@ class Guard:
                 refuse(f"{label} should have {wanted} bytes and has {nbytes}")
             if at & 3 and _BITS[dtype] >= 32:
                 refuse(f"{label} has its bytes at {at}, which is no place for {dtype}")
+        if not elements and len(shape) > 1 and not is_free:
+            refuse(f"{label} has shape {shape}")
         if not nbytes and dtype in _BITS and elements * _BITS[dtype] > _MOST_BITS:
             refuse(f"{label} has shape {shape}, more than a device can hold")
-        scales, axis, scale = 0, 0, 0.0
+        scales, axis, scale, largest = 0, 0, 0.0, 0.0
         if quantization is not None:
-            scales, axis, scale = self._quantization(quantization, shape, dtype, label)
+            scales, axis, scale, largest = self._quantization(quantization, shape, dtype, label)
         numbers: tuple[int, ...] | None = None
         if nbytes and dtype in {"int32", "int64"} and elements <= _LONGEST_NUMBERS:
             letter = "i" if dtype == "int32" else "q"
@@ -173,18 +175,19 @@ class Guard:
             scales,
             axis,
             scale,
+            largest,
             numbers,
             number,
         )
 
     def _quantization(
         self, values: Values, shape: tuple[int, ...], dtype: str, label: str
-    ) -> tuple[int, int, float]:
+    ) -> tuple[int, int, float, float]:
         scale, zero_point, axis = values[2], values[3], values[6] or 0
         if values[5] is not None and values[4] == _BLOCKWISE:
-            return 1, 0, 0.0
+            return 1, 0, 0.0, 0.0
         if scale is None or not scale[1]:
-            return 0, 0, 0.0
+            return 0, 0, 0.0, 0.0
         at, count = scale
         if count > 1:
             if not 0 <= axis < len(shape) or shape[axis] != count:
@@ -192,14 +195,15 @@ class Guard:
             if zero_point is None or zero_point[1] not in {1, count}:
                 refuse(f"{label} has {count} scales and other zero points")
         scales = np.frombuffer(self.data, "<f4", count, at)
-        if not (scales.min() > 0 and scales.max() < np.inf):  # NaN is neither
+        largest = float(scales.max())
+        if not (scales.min() > 0 and largest < np.inf):  # NaN is neither
             refuse(f"{label} has a scale that is not positive, infinite or not a number")
         if zero_point is not None and zero_point[1]:
             points = np.frombuffer(self.data, "<i8", zero_point[1], zero_point[0])
             low, high = _ZERO_POINTS.get(dtype, (-(1 << 31), 1 << 31))
             if points.min() < low or points.max() > high:
                 refuse(f"{label} has a zero point that {dtype} cannot hold")
-        return count, axis, float(scales[0])
+        return count, axis, float(scales[0]), largest
 
     def _graph(self, number: int) -> set[int]:
         """Check the operators of one graph; return the graphs that they run."""
@@ -213,7 +217,11 @@ class Guard:
             refuse(f"graph {number} takes a tensor that is constant")
         if len(set(inputs)) < len(inputs):
             refuse(f"graph {number} takes a tensor twice")
-        known = {i for i, tensor in enumerate(tensors) if tensor.at or tensor.is_variable}
+        known = {
+            i
+            for i, tensor in enumerate(tensors)
+            if tensor.at or tensor.is_variable or 0 in tensor.shape
+        }
         fixed = {i for i, tensor in enumerate(tensors) if tensor.at}
         known.update(inputs)
         fixed.update(inputs)

@@ -18,6 +18,8 @@ _MOST_MADE = 1 << 28
 """So many numbers one operator may make: a gibibyte of float32."""
 _PADDINGS = 2
 _ACTIVATIONS = 6
+_MOST_RESCALED = 256
+_BYTES = frozenset({"int8", "uint8"})
 _SMALL_INTEGERS = frozenset({"int8", "uint8", "int4"})
 
 
@@ -37,6 +39,7 @@ class TensorFacts:
     axis: int
     scale: float
     """The first scale; 0 where it is not quantized."""
+    largest_scale: float
     numbers: tuple[int, ...] | None
     """Its values, where it is a short constant of int32 or int64."""
     number: float | None
@@ -123,6 +126,48 @@ def _pack(step: Step) -> str | None:
     return None
 
 
+def _rescaled(step: Step, given: TensorFacts | None, weights: TensorFacts | None) -> str | None:
+    """A product of two scales must not be far above the result's."""
+    made = step.outputs[0]
+    if given is None or weights is None or made.dtype not in _BYTES or given.dtype not in _BYTES:
+        return None
+    largest = given.largest_scale * weights.largest_scale
+    if largest >= _MOST_RESCALED * made.scale:
+        return f"of scales {given.scale:g} and {weights.largest_scale:g} makes scale {made.scale:g}"
+    return None
+
+
+def _fully_connected(step: Step) -> str | None:
+    return _choices(step, None, 0) or _rescaled(step, step.inputs[0], step.inputs[1])
+
+
+def _convolution(step: Step) -> str | None:
+    said = _window((1, 2), (4, 5), 0, 3)(step)
+    given, weights, made = step.inputs[0], step.inputs[1], step.outputs[0]
+    assert given is not None
+    assert weights is not None
+    if said or given.is_free or not len(given.shape) == len(weights.shape) == 4:
+        return said or _rescaled(step, given, weights)
+    groups, left = divmod(given.shape[3], weights.shape[3]) if weights.shape[3] else (0, 0)
+    if left or groups < 1 or weights.shape[0] % groups:
+        return f"of shape {given.shape} has weights {weights.shape}"
+    if made.shape and made.shape[-1] != weights.shape[0]:
+        return f"of weights {weights.shape} makes shape {made.shape}"
+    return _rescaled(step, given, weights)
+
+
+def _depthwise(step: Step) -> str | None:
+    said = _window((1, 2), (5, 6), 0, 4)(step)
+    given, weights = step.inputs[0], step.inputs[1]
+    assert given is not None
+    assert weights is not None
+    if said or given.is_free or not len(given.shape) == len(weights.shape) == 4:
+        return said or _rescaled(step, given, weights)
+    if weights.shape[0] != 1 or not given.shape[3] or weights.shape[3] % given.shape[3]:
+        return f"of shape {given.shape} has weights {weights.shape}"
+    return _rescaled(step, given, weights)
+
+
 def _transpose_conv(step: Step) -> str | None:
     said = _window((1, 2), (), 0, 3)(step)
     wanted, made = step.constant(0), step.outputs[0]
@@ -131,6 +176,7 @@ def _transpose_conv(step: Step) -> str | None:
     assert given is not None
     if wanted is None and not made.is_free and not given.is_free:
         wanted = made.shape
+    said = said or _rescaled(step, given, weights)
     if said or wanted is None:
         return said
     if len(wanted) != 4 or len(weights.shape) != 4 or len(given.shape) != 4:
@@ -147,7 +193,9 @@ def _transpose_conv(step: Step) -> str | None:
 
 def _same_shape(step: Step) -> str | None:
     given, made = step.inputs[0], step.outputs[0]
-    if given is not None and given.at and given.shape != made.shape:
+    if given is None or given.is_free or made.is_free:
+        return None
+    if given.shape != made.shape and (made.shape or given.at):  # () may stand for unknown
         return f"makes shape {made.shape} of shape {given.shape}"
     return None
 
@@ -278,11 +326,12 @@ _RULES: Mapping[str, Rule] = {
     "ADD": _sum,
     "AVERAGE_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
     "BROADCAST_TO": _makes(lambda step: step.constant(1)),
-    "CONV_2D": _window((1, 2), (4, 5), 0, 3),
+    "CONV_2D": _convolution,
     "CONV_3D": _window((1, 2, 3), (5, 6, 7), 0, 4),
     "CONV_3D_TRANSPOSE": _window((1, 2, 3), (5, 6, 7), 0, 4),
-    "DEPTHWISE_CONV_2D": _window((1, 2), (5, 6), 0, 4),
+    "DEPTHWISE_CONV_2D": _depthwise,
     "DEQUANTIZE": _same_shape,
+    "FULLY_CONNECTED": _fully_connected,
     "FILL": _makes(lambda step: step.constant(0)),
     "L2_NORMALIZATION": _has_axes,
     "L2_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
@@ -295,6 +344,7 @@ _RULES: Mapping[str, Rule] = {
     "PACK": _pack,
     "PAD": _makes(_padded),
     "PADV2": _makes(_padded),
+    "QUANTIZE": _same_shape,
     "RANDOM_STANDARD_NORMAL": _makes(lambda step: step.constant(0)),
     "RANDOM_UNIFORM": _makes(lambda step: step.constant(0)),
     "RANGE": _makes(_range),

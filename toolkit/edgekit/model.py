@@ -80,7 +80,7 @@ class Model:
 
     @property
     def preprocess(self) -> Mapping[str, Preprocess]:
-        """How pictures are prepared for each input; an input that is missing takes them as is."""
+        """How pictures are prepared for each input; nobody said so for one that is missing."""
         return self._serving.preprocess
 
     @property
@@ -278,7 +278,8 @@ class Model:
             top: how many classes.
 
         Raises:
-            DataError: no image, or the model takes none, or its output is no score for each class.
+            DataError: no image, or the model takes none; nobody said how pixels become its input;
+                its output is no score for each class. One score gives both classes.
         """
         from edgekit.classification import classify
 

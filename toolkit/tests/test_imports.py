@@ -14,6 +14,7 @@ from edgekit.errors import MissingDependencyError
 FRAMEWORKS = (
     "ai_edge_litert",
     "ai_edge_quantizer",
+    "cryptography",
     "flatbuffers",
     "h5py",
     "keras",

@@ -71,6 +71,9 @@ class Lane:
                 self._decode, session.output_views, session.output_copies, strict=True
             )
         ]
+        self._out_of = list(
+            zip(self._results, session.output_views, self._decode, self._copies, strict=True)
+        )
         self._execute = session.execute
 
     def call(self, arrays: Sequence[Any], out: Sequence[Array | None] | None) -> list[Array]:
@@ -95,7 +98,7 @@ class Lane:
                     if (
                         value.__class__ is not np.ndarray
                         or value.shape != shape
-                        or value.dtype != dtype
+                        or (value.dtype is not dtype and value.dtype != dtype)
                     ):
                         break
                     write(key, value)
@@ -110,28 +113,39 @@ class Lane:
 
     def _given_out(self, out: Sequence[Array | None]) -> list[Array]:
         results = []
-        for number, view in enumerate(self.session.output_views):
-            target = out[number]
+        for target, (dtype, view, decode, copy) in zip(out, self._out_of):  # noqa: B905
             if target is None:
-                results.append(self._copies[number]())
+                results.append(copy())
                 continue
             made = view()
-            self._check_out(number, target, made.shape)
-            results.append(self._decode[number](made, target))
+            if (
+                target.__class__ is not np.ndarray
+                or target.shape != made.shape
+                or (target.dtype is not dtype and target.dtype != dtype)
+                or not target.flags.writeable
+            ):
+                raise self._refused_out(len(results), target, made.shape)
+            if decode is _copied:
+                target[...] = made
+            else:
+                decode(made, target)
+            results.append(target)
         return results
 
     def _check_out(self, number: int, target: Array, shape: tuple[int, ...]) -> None:
-        name, dtype = self.session.outputs[number].name, self._results[number]
         if (
             target.__class__ is not np.ndarray
             or target.shape != shape
-            or target.dtype != dtype
+            or target.dtype != self._results[number]
             or not target.flags.writeable
         ):
-            is_array = isinstance(target, np.ndarray)
-            told = f"{target.dtype} {target.shape}" if is_array else type(target).__name__
-            message = f"out {name!r}: is {told}; give a writable {dtype} array of shape {shape}"
-            raise DataError(message)
+            raise self._refused_out(number, target, shape)
+
+    def _refused_out(self, number: int, target: Array, shape: tuple[int, ...]) -> DataError:
+        name, dtype = self.session.outputs[number].name, self._results[number]
+        is_array = isinstance(target, np.ndarray)
+        told = f"{target.dtype} {target.shape}" if is_array else type(target).__name__
+        return DataError(f"out {name!r}: is {told}; give a writable {dtype} array of shape {shape}")
 
     def _otherwise(self, arrays: Sequence[Any], out: Sequence[Array | None] | None) -> list[Array]:
         """The unusual: other shapes or dtypes than before, rows beyond a fixed batch, text."""
@@ -192,32 +206,38 @@ class Lane:
             message = f"inputs: different numbers of rows ({sizes}); give each input as many"
             raise DataError(message)
         count = rows.pop()
-        parts: list[list[Array]] = [[] for _ in self._decode]
+        results: list[Array] = []
         for start in range(0, count, batch):
             piece = [value[start : start + batch] for value in ready]
             missing = batch - len(piece[0])
             if missing:
                 piece = [np.concatenate([v, np.repeat(v[-1:], missing, axis=0)]) for v in piece]
-            for spec, part, made in zip(
-                self.session.outputs, parts, self.call(piece, None), strict=True
-            ):
-                if not made.ndim or made.shape[0] != batch:
-                    message = (
-                        f"output {spec.name!r}: has shape {made.shape}, not a row for each of the "
-                        f"{batch} inputs the file takes at once; give exactly {batch} rows"
-                    )
-                    raise DataError(message)
-                part.append(made[: batch - missing])
-        results = [np.concatenate(part) for part in parts]
-        if out is None:
-            return results
-        for number, made in enumerate(results):
-            target = out[number]
-            if target is not None:
-                self._check_out(number, target, made.shape)
-                np.copyto(target, made)
-                results[number] = target
+            made = self.call(piece, None)
+            if not start:
+                results = self._places(made, batch, count, out)
+            stop = start + batch - missing
+            for place, rows_made in zip(results, made, strict=True):
+                place[start:stop] = rows_made[: batch - missing]
         return results
+
+    def _places(
+        self, first: list[Array], batch: int, count: int, out: Sequence[Array | None] | None
+    ) -> list[Array]:
+        """Where the results of `count` rows go, judged by those of the `first` piece."""
+        places: list[Array] = []
+        for number, (spec, made) in enumerate(zip(self.session.outputs, first, strict=True)):
+            if not made.ndim or made.shape[0] != batch:
+                message = (
+                    f"output {spec.name!r}: has shape {made.shape}, not a row for each of the "
+                    f"{batch} inputs the file takes at once; give exactly {batch} rows"
+                )
+                raise DataError(message)
+            shape = (count, *made.shape[1:])
+            target = out[number] if out is not None else None
+            if target is not None:
+                self._check_out(number, target, shape)
+            places.append(np.empty(shape, made.dtype) if target is None else target)
+        return places
 
     def reset(self) -> None:
         """Set the session's variables to what they are after loading."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from copy import copy
 from functools import cache, partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -150,8 +151,8 @@ class OnnxRuntimeSession(Session):
             binding.bind_input(spec.name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for spec, array in zip(self.outputs, made, strict=True):
             binding.bind_output(spec.name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        self.input_views = [array.view for array in given]
-        self.output_views = [array.view for array in made]
+        self.input_views = [repeat(array).__next__ for array in given]
+        self.output_views = [repeat(array).__next__ for array in made]
         self.input_writers = [(array.__setitem__, ...) for array in given]
         self.output_copies = [array.copy for array in made]
         native = self._session._sess.run_with_iobinding

@@ -47,6 +47,8 @@ class TargetRecord:
     """What timing nothing gives: no latency is without it."""
     watch: tuple[dict[str, Any], ...] = ()
     """Once a second: ``t_ns``, ``temperature_c``, ``frequency_khz``, ``throttled`` …"""
+    clock: tuple[dict[str, Any], ...] = ()
+    """What happened to its clock: ``what`` (suspended, clock set, stopped), ``by_ns``, ``t_ns``."""
     doubts: tuple[str, ...] = ()
     valid: bool = True
 
@@ -61,6 +63,7 @@ class TargetRecord:
             "empty_call_ns": self.empty_call_ns,
             "doubts": list(self.doubts),
             "valid": self.valid,
+            "clock": list(self.clock),
             "watch": list(self.watch),
         }
 
@@ -79,6 +82,7 @@ class TargetRecord:
             timer_ns=given.number_or_none("timer_ns"),
             empty_call_ns=given.number_or_none("empty_call_ns"),
             watch=given.mappings("watch"),
+            clock=given.mappings("clock"),
             doubts=given.texts("doubts"),
             valid=given.flag("valid", default=True),
         )

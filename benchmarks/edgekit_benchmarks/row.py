@@ -97,6 +97,13 @@ class Row:
     """As `samples_ns`, of the inferences before that do not count."""
     cpu_ns: tuple[float, ...] = ()
     """For each process, its processor time for one inference, summed over threads."""
+    preempted: tuple[int, ...] = ()
+    """For each process, how often another one was given its processor while samples were taken."""
+    major_faults: tuple[int, ...] = ()
+    """For each process, how often it waited for the disk meanwhile."""
+    reference_ns: tuple[tuple[float, ...], ...] = ()
+    """For each process, what a loop of the interpreter's own took, time and again: how fast the
+    machine was, whatever the model."""
     starts: tuple[StartRecord, ...] = ()
     memory_read_from: str = ""
     """``VmHWM``, ``ru_maxrss`` …"""
@@ -207,6 +214,9 @@ class Row:
             "chunks": _lists(self.chunks),
             "warm_up_ns": _lists(self.warm_up_ns),
             "cpu_ns": list(self.cpu_ns),
+            "preempted": list(self.preempted),
+            "major_faults": list(self.major_faults),
+            "reference_ns": _lists(self.reference_ns),
             "starts": [start.to_dict() for start in self.starts],
         }
 
@@ -250,6 +260,9 @@ class Row:
                 chunks=given.number_lists("chunks"),
                 warm_up_ns=given.number_lists("warm_up_ns"),
                 cpu_ns=given.numbers("cpu_ns"),
+                preempted=given.wholes("preempted"),
+                major_faults=given.wholes("major_faults"),
+                reference_ns=given.number_lists("reference_ns"),
                 starts=tuple(map(StartRecord.from_fields, given.parts("starts"))),
                 memory_read_from=given.text("memory_read_from", ""),
                 preprocess_ns=given.number_or_none("preprocess_ns"),

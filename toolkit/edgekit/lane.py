@@ -122,13 +122,15 @@ class Lane:
                 target.__class__ is not np.ndarray
                 or target.shape != made.shape
                 or (target.dtype is not dtype and target.dtype != dtype)
-                or not target.flags.writeable
             ):
                 raise self._refused_out(len(results), target, made.shape)
-            if decode is _copied:
-                target[...] = made
-            else:
-                decode(made, target)
+            try:
+                if decode is _copied:
+                    target[...] = made
+                else:
+                    decode(made, target)
+            except ValueError:  # it is read-only
+                raise self._refused_out(len(results), target, made.shape) from None
             results.append(target)
         return results
 

@@ -7,8 +7,8 @@ Quantizes and dequantizes the same float32 values by edgekit and by one-operator
 (with XNNPACK, built-in kernels, reference kernels), ONNX Runtime, and, in the Python named by
 ``--other-python``, tflite-runtime. The values: every float32 whose quotient by the scale is a tie,
 both of its neighbours, and a million random ones, a sixth of them beyond the range. Prints how many
-stored numbers differ from edgekit's. Exit code 1: edgekit differs from its own rule, worked out in
-float64.
+stored numbers differ from edgekit's, and which formula each runtime follows. Exit code 1: edgekit
+differs from its own rule.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ RESOLVERS = {
     "built-in kernels": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
     "reference kernels": "BUILTIN_REF",
 }
+RULE = "float32 quotient, ties to even"
 Array = NDArray[Any]
 
 
@@ -93,12 +94,30 @@ def ties(scale: np.float32, low: int, high: int) -> Array:
     return np.unique(np.concatenate(found))
 
 
-def rule(case: Case) -> Array:
-    """What is promised, step by step: float32 quotient, half to even, zero point, saturation."""
+def formulas(case: Case) -> dict[str, Array]:
+    """What may be computed, step by step; the first is what is promised."""
     info = np.iinfo(case.dtype)
-    number = np.rint((case.values / case.scale).astype(np.float64)) + case.zero_point
-    stored: Array = np.clip(number, info.min, info.max).astype(case.dtype)
-    return stored
+    quotient = case.values / case.scale
+    product = case.values * (np.float32(1) / case.scale)
+    double = case.values.astype(np.float64) / float(case.scale)
+    numbers = {
+        RULE: np.rint(quotient),
+        "product with the float32 reciprocal, ties to even": np.rint(product),
+        "float32 quotient, ties away from zero": away(quotient.astype(np.float64)),
+        "product with the float32 reciprocal, ties away": away(product.astype(np.float64)),
+        "float64 quotient, ties to even": np.rint(double),
+        "float64 quotient, ties away from zero": away(double),
+    }
+    return {
+        name: np.clip(n.astype(np.float64) + case.zero_point, info.min, info.max).astype(case.dtype)
+        for name, n in numbers.items()
+    }
+
+
+def away(numbers: Array) -> Array:
+    """Rounded, and ties away from zero."""
+    rounded: Array = np.trunc(numbers + np.copysign(0.5, numbers))
+    return rounded
 
 
 # ---- one-operator models --------------------------------------------------------------------
@@ -228,13 +247,15 @@ def compare(other_python: str | None) -> int:
 
     counts: dict[tuple[str, str], dict[str, int]] = {}
     totals: dict[str, dict[str, int]] = {}
+    met: dict[str, set[str]] = {}
     own_errors = 0
     for case in cases():
         print(case.name, file=sys.stderr)
         about = Quantization(scale=(float(case.scale),), zero_point=(case.zero_point,))
         spec = TensorSpec(name="x", shape=(None,), dtype=case.dtype, quantization=about)
         own, back = quantize(case.values, spec), dequantize(case.codes, spec)
-        own_errors += int((own != rule(case)).sum())
+        expected = formulas(case)
+        own_errors += int((own != expected[RULE]).sum())
         answers = {f"LiteRT, {n}": a for n, a in tflite_results(sys.executable, case).items()}
         if other_python:
             others = tflite_results(other_python, case)
@@ -249,6 +270,8 @@ def compare(other_python: str | None) -> int:
             for part, where in case.parts.items():
                 count[part] += int((stored[where] != own[where]).sum())
             count["decoded"] += int((real != back).sum())
+            fit = {name for name, numbers in expected.items() if np.array_equal(stored, numbers)}
+            met[runtime] = met.get(runtime, fit) & fit
             off = np.abs(stored.astype(np.int64) - own).max()
             count["largest"] = max(count.get("largest", 0), int(off))
     print(f"edgekit against its rule: {own_errors} differences\n")
@@ -260,6 +283,9 @@ def compare(other_python: str | None) -> int:
         decoded = f"{count['decoded']:,} of {total['decoded']:,}"
         row = [runtime, dtype, *cells, str(count["largest"]), decoded]
         print(f"| {' | '.join(row)} |")
+    print("\nwhat each quantizes by, met by all values of all cases:")
+    for runtime, names in sorted(met.items()):
+        print(f"{runtime}: {'; '.join(sorted(names)) or 'none of the formulas tried'}")
     return 1 if own_errors else 0
 
 

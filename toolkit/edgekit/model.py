@@ -131,6 +131,8 @@ class Model:
             if lane is None:
                 serving, lane = self._next(serving)
             try:
+                if len(arrays) == 1:
+                    return lane.call_one(arrays[0], out)  # type: ignore[arg-type]
                 return lane.call(arrays, None if out is None else (out,))[0]  # type: ignore[arg-type]
             finally:
                 serving.idle.put(lane)

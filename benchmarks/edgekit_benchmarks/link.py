@@ -4,50 +4,25 @@
         facts = link.request("facts", timeout_s=30)
         path = link.put(Path("mnist.int8.tflite"))
 
-A link is any process whose input and output lead to ``device_worker.py agent``: here a Python,
-elsewhere an ``ssh``. What the worker refuses arrives as the edgekit error it names. A link that
-breaks or falls silent raises `CrashError`, and is closed.
+A link is any process whose input and output lead to the worker's agent: here a Python, elsewhere
+an ``ssh``. What the worker refuses arrives as the edgekit error it names. A link that breaks or
+falls silent raises `CrashError`, and is closed.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-import queue
-import select
-import selectors
 import shutil
-import signal
 import subprocess
 import sys
-import threading
-import time
-from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from edgekit import errors
-from edgekit.errors import CrashError, EdgekitError, SourceError
+from edgekit.errors import CrashError, SourceError
+from edgekit_benchmarks.stream_link import SILENCE_S, OnEvent, StreamLink, hashed
+from edgekit_benchmarks.worker_file import FOLDER
 
-WORKER = Path(__file__).with_name("device_worker.py")
-"""The one file that runs on a device: ``python3 device_worker.py agent``."""
-SILENCE_S = 15.0
-"""An agent at work says something every second; after so long without a word it hangs."""
-DEAD_S = 60.0
-"""An agent that hears nothing for so long ends by itself: the network took us away."""
-
-_PING_S = 2.0
-_GRACE_S = 5.0
-_BLOCK = 1 << 18
-_LINE_LIMIT_BYTES = 1 << 30
-_KEPT_LINES = 20
-_RESUME = "finished measurements are kept, run again with --resume"
-
-OnEvent = Callable[[dict[str, Any]], None]
+__all__ = ["Link", "LocalLink", "OnEvent", "StreamLink"]
 
 
 class Link(Protocol):
@@ -99,312 +74,6 @@ class Link(Protocol):
         """Close."""
 
 
-class StreamLink:
-    """A link over the pipes of a process; a subclass says how that is started."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        name: str,
-        *,
-        root: str | None = None,
-        silence_s: float = SILENCE_S,
-        dead_s: float = DEAD_S,
-        greeting_s: float = 60.0,
-    ) -> None:
-        """Greet the agent.
-
-        Args:
-            process: with pipes for stdin, stdout and stderr, unbuffered; ours from now on.
-            name: of the device, for messages.
-            root: what stands for ``/`` when the agent reads the board's facts, for tests.
-            silence_s: how long a working agent may say nothing.
-            dead_s: how long the agent waits for a word from us before it ends by itself.
-            greeting_s: how long it may take to start.
-
-        Raises:
-            CrashError: nothing answers; the message quotes what the process said instead.
-        """
-        self.name = name
-        self.silence_s = silence_s
-        self._process = process
-        self._inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._noise: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._writing = threading.Lock()
-        self._number = 0
-        self._paths: dict[str, str] = {}
-        self._closed = False
-        self._why: str | None = None
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._input = process.stdin.fileno()
-        os.set_blocking(self._input, False)
-        self._listener = threading.Thread(
-            target=self._listen, name=f"edgekit-link-{name}", daemon=True
-        )
-        self._listener.start()
-        self.hello: dict[str, Any] = {}
-        try:
-            self.hello = self._ask(
-                "hello", None, greeting_s, greeting_s, {"root": root, "silence_s": dead_s}
-            )
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
-
-    @property
-    def said(self) -> str:
-        """The last lines that were no messages: warnings, greetings, reasons of ``ssh``."""
-        return " | ".join(self._noise)[-500:]
-
-    def request(
-        self, do: str, /, *, on_event: OnEvent | None = None, timeout_s: float, **arguments: Any
-    ) -> dict[str, Any]:
-        """Ask the agent, and wait for the answer; see `Link.request`."""
-        return self._ask(do, on_event, timeout_s, self.silence_s, arguments)
-
-    def put(self, path: Path) -> str:
-        """Send a file unless it is there; see `Link.put`."""
-        digest, size = _hashed(path)
-        if digest in self._paths:
-            return self._paths[digest]
-
-        def send(event: dict[str, Any]) -> None:
-            if event.get("kind") == "send":
-                self._send_file(path, size)
-
-        about = {"name": path.name, "bytes": size, "sha256": digest}
-        answer = self._ask("put", send, float("inf"), max(self.silence_s, 60.0), about)
-        self._paths[digest] = str(answer["path"])
-        return self._paths[digest]
-
-    def close(self) -> None:
-        """End the agent by ending its input; by force if it does not go."""
-        if self._closed:
-            return
-        self._closed = True
-        process = self._process
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        try:
-            process.wait(_GRACE_S if self._why is None else 0.1)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        self._listener.join(1.0)  # longer only if a process that outlives ours holds its output
-        for stream in (process.stdout, process.stderr):
-            if stream is not None and not self._listener.is_alive():
-                stream.close()
-
-    # -- how it ended, in words; a subclass knows its process better
-
-    def explain(self, returncode: int | None, said: str) -> str:
-        """``what is wrong`` for a process that ended by itself; `returncode` None if it lingers."""
-        quoted = f" (it said: {said})" if said else ""
-        if returncode is None or returncode == 255:
-            return f"the connection broke off{quoted}"
-        if returncode < 0:
-            return f"the worker died of {_signal(-returncode)}{quoted}"
-        return f"the worker ended with exit code {returncode}{quoted}"
-
-    # -- requests
-
-    def _ask(
-        self,
-        do: str,
-        on_event: OnEvent | None,
-        timeout_s: float,
-        silence_s: float,
-        arguments: dict[str, Any],
-    ) -> dict[str, Any]:
-        if self._closed or self._why is not None:
-            raise self._broken(self._why or "the link is closed")
-        self._number += 1
-        number = self._number
-        request = {"id": number, "do": do, **arguments}
-        try:
-            self._write(json.dumps(request).encode() + b"\n")
-            answer = self._await(number, do, on_event, timeout_s, silence_s)
-        except BaseException:  # its late answer would be taken for the next one's
-            self._why = self._why or "the link was interrupted"
-            self.close()
-            raise
-        if "error" in answer:
-            raise self._rebuilt(answer["error"])
-        found: dict[str, Any] = answer["ok"]
-        return found
-
-    def _await(
-        self,
-        number: int,
-        do: str,
-        on_event: OnEvent | None,
-        timeout_s: float,
-        silence_s: float,
-    ) -> dict[str, Any]:
-        end = time.monotonic() + timeout_s
-        while True:
-            rest_s = end - time.monotonic()
-            try:
-                message = self._inbox.get(timeout=max(0.0, min(rest_s, silence_s)))
-            except queue.Empty:
-                what = f"{do}: not a word for {silence_s:g} s, the worker or the connection hangs"
-                if rest_s <= silence_s:
-                    what = f"{do}: no answer after {timeout_s:g} s, stopped"
-                raise self._failed(what) from None
-            if message is None:
-                raise self._failed(self._how_it_ended())
-            if message.get("id") != number:
-                continue
-            if "event" not in message:
-                return message
-            if on_event is not None:
-                on_event(message["event"])
-
-    def _rebuilt(self, error: dict[str, str]) -> EdgekitError:
-        found = getattr(errors, str(error.get("kind")), None)
-        text = f"{self.name}: {error.get('message')}"
-        if isinstance(found, type) and issubclass(found, EdgekitError):
-            return found(text)
-        return EdgekitError(text)
-
-    def _how_it_ended(self) -> str:
-        try:
-            code: int | None = self._process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            code = None
-        return self.explain(code, self.said)
-
-    def _failed(self, what: str) -> CrashError:
-        self._why = what
-        return self._broken(what)
-
-    def _broken(self, what: str) -> CrashError:
-        return CrashError(f"{self.name}: {what}; {_RESUME}")
-
-    # -- bytes
-
-    def _write(self, data: bytes) -> None:
-        """All of it, as fast as the other side takes it; it may pause for `silence_s`."""
-        view = memoryview(data)
-        with self._writing:
-            while view:
-                _, ready, _ = select.select([], [self._input], [], self.silence_s)
-                if not ready:
-                    what = f"nothing was taken for {self.silence_s:g} s, it hangs"
-                    raise self._failed(what)
-                try:
-                    view = view[os.write(self._input, view) :]
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    raise self._failed(self._how_it_ended()) from None
-
-    def _send_file(self, path: Path, size: int) -> None:
-        with path.open("rb") as file:
-            while size:
-                block = file.read(min(size, _BLOCK))
-                if not block:
-                    message = f"{path}: became shorter while it was sent; wait until it is written"
-                    raise SourceError(message)
-                self._write(block)
-                size -= len(block)
-
-    def _listen(self) -> None:
-        """Read both outputs until they end, and give a sign of life now and then (own thread)."""
-        process = self._process
-        assert process.stdout is not None
-        lines = {process.stdout.fileno(): _Lines(self._heard)}
-        if process.stderr is not None:
-            lines[process.stderr.fileno()] = _Lines(self._noted)
-        output = process.stdout.fileno()
-        pinged = time.monotonic()
-        with selectors.DefaultSelector() as selector:
-            for descriptor in lines:
-                selector.register(descriptor, selectors.EVENT_READ)
-            while selector.get_map():
-                for key, _ in selector.select(_PING_S):
-                    try:
-                        got = os.read(key.fd, _BLOCK)
-                    except OSError:
-                        got = b""
-                    if got and lines[key.fd].feed(got):
-                        continue
-                    selector.unregister(key.fd)
-                    lines[key.fd].end()
-                    if key.fd == output:
-                        self._inbox.put(None)
-                if time.monotonic() - pinged >= _PING_S:
-                    pinged = time.monotonic()
-                    self._ping()
-                if self._closed and process.poll() is not None:
-                    break
-
-    def _ping(self) -> None:
-        """An empty line, unless something is being written anyway."""
-        if not self._writing.acquire(blocking=False):
-            return
-        try:
-            if not self._closed:
-                with contextlib.suppress(OSError):
-                    os.write(self._input, b"\n")
-        finally:
-            self._writing.release()
-
-    def _heard(self, line: bytes) -> None:
-        """A message; or a line of something else, perhaps with a message at its end."""
-        start = line.find(b'{"id": ')
-        try:
-            message = json.loads(line[start:]) if start >= 0 else None
-        except ValueError:
-            message = None
-        if isinstance(message, dict):
-            self._inbox.put(message)
-            line = line[:start]
-        self._noted(line)
-
-    def _noted(self, line: bytes) -> None:
-        text = line.decode(errors="replace").strip()
-        if text:
-            self._noise.append(text[:300])
-
-
-class _Lines:
-    """Cuts what arrives in pieces into lines; long ones are copied once."""
-
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
-        self._pieces: list[bytes] = []
-        self._length = 0
-
-    def feed(self, data: bytes) -> bool:
-        """Take the lines that are complete now; False if one grows without an end."""
-        *whole, rest = data.split(b"\n")
-        for piece in whole:
-            self._pieces.append(piece)
-            line = b"".join(self._pieces)
-            self._pieces.clear()
-            self._length = 0
-            self._take(line)
-        self._pieces.append(rest)
-        self._length += len(rest)
-        return self._length <= _LINE_LIMIT_BYTES
-
-    def end(self) -> None:
-        """Take what came after the last line's end."""
-        self._take(b"".join(self._pieces)[:_BLOCK])
-        self._pieces.clear()
-
-
 class LocalLink(StreamLink):
     """This machine: the same agent and messages as on any other, and no copies of files."""
 
@@ -413,7 +82,7 @@ class LocalLink(StreamLink):
         name: str = "local",
         *,
         python: str = sys.executable,
-        worker: Path = WORKER,
+        worker: Path = FOLDER,
         root: str | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
@@ -422,7 +91,7 @@ class LocalLink(StreamLink):
         Args:
             name: for messages.
             python: the interpreter that measures, with NumPy and a runtime.
-            worker: its file.
+            worker: its folder or file.
             root: what stands for ``/`` when the agent reads the board's facts, for tests.
             silence_s: how long a working agent may say nothing.
 
@@ -450,7 +119,7 @@ class LocalLink(StreamLink):
             SourceError: it cannot be read, or is another one than it was at first.
         """
         resolved = str(path.resolve())
-        digest, _ = _hashed(path)
+        digest, _ = hashed(path)
         if self._paths.setdefault(resolved, digest) != digest:
             message = f"{path}: changed while it was measured; start again"
             raise SourceError(message)
@@ -461,20 +130,3 @@ class LocalLink(StreamLink):
         super().close()
         if folder := self.hello.get("folder"):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _hashed(path: Path) -> tuple[str, int]:
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return digest, file.tell()
-    except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror}); check the path"
-        raise SourceError(message) from error
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

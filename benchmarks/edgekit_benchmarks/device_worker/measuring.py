@@ -1,0 +1,193 @@
+"""The agent's side of a measuring process: start it, watch it, tell how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import Gone, Refused
+from .measure import OUT_OF_MEMORY
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .board import Board
+    from .wire import Wire
+
+_SOME = 1 << 18
+_MIB = 1 << 20
+_GRACE_S = 1.0
+_QUOTED_BYTES = 4096
+_NOISE = ("INFO", "I0", "W0", "Traceback")
+
+
+class Measuring:
+    """One run of the worker in its other role."""
+
+    def __init__(self, own: str, folder: Path, board: Board, wire: Wire) -> None:
+        """Nothing is started yet.
+
+        Args:
+            own: what to run: the worker's folder or file.
+            folder: for what it writes.
+            board: to watch.
+            wire: to the other side, which may go away meanwhile.
+        """
+        self._own, self._folder, self._board, self._wire = own, folder, board, wire
+        self._log = folder / "measure.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(
+        self,
+        spec: dict[str, Any],
+        limit_s: float,
+        memory_bytes: int | None,
+        watch_s: float,
+        on_event: Callable[[dict[str, Any]], None],
+    ) -> dict[str, Any]:
+        """Measure; the process is gone afterwards, whatever happened.
+
+        Raises:
+            Refused: what the process refused; or it died, took too long or too much memory.
+            Gone: nobody waits for the answer any more.
+        """
+        process = self._start()
+        watch = Watch(self._board, process.pid, watch_s)
+        request = {"spec": spec, "memory_bytes": memory_bytes, "parent": os.getpid()}
+        try:
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(json.dumps(request).encode() + b"\n")
+            answer = self._await(process, watch, limit_s, memory_bytes, on_event)
+        finally:
+            self.kill()
+        watch.look()
+        if "error" in answer:
+            kind, message = answer["error"]["kind"], answer["error"]["message"]
+            if message == OUT_OF_MEMORY:
+                message = _out_of_memory(watch.name, memory_bytes)
+            raise Refused(message, kind)
+        if "answer" not in answer:
+            message = _death(process.returncode, watch, self._said(), memory_bytes)
+            raise Refused(message, "CrashError")
+        return {"answer": answer["answer"], "watch": watch.samples, "clock": watch.jumps}
+
+    def kill(self) -> None:
+        """End the process and what it started; safe to call twice."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, self._own, "measure"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self._folder,
+                env={**os.environ, "TMPDIR": str(self._folder)},
+                start_new_session=True,
+            )
+        return self._process
+
+    def _await(
+        self,
+        process: subprocess.Popen[bytes],
+        watch: Watch,
+        limit_s: float,
+        memory_bytes: int | None,
+        on_event: Callable[[dict[str, Any]], None],
+    ) -> dict[str, Any]:
+        """The answer or error; nothing if it died."""
+        assert process.stdout is not None
+        output = process.stdout.fileno()
+        end = time.monotonic() + limit_s
+        pieces: list[bytes] = []
+        while True:
+            if watch.rest_s == 0:
+                looked = watch.look()
+                on_event({"kind": "watch", **looked})
+                if memory_bytes and (looked["resident_bytes"] or 0) > memory_bytes:
+                    raise Refused(_out_of_memory(watch.name, memory_bytes), "CrashError")
+            ready = self._wire.wait(max(0.0, min(watch.rest_s, end - time.monotonic())), output)
+            if self._wire.has_ended:
+                raise Gone
+            if output in ready:
+                got = os.read(output, _SOME)
+                if not got:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_GRACE_S)
+                    return {}
+                pieces.append(got)
+                if b"\n" in got:
+                    *lines, rest = b"".join(pieces).split(b"\n")
+                    pieces = [rest]
+                    for line in lines:
+                        message: dict[str, Any] = json.loads(line)
+                        if "answer" in message or "error" in message:
+                            return message
+                        self._pass_on(message, watch, on_event)
+            if time.monotonic() >= end:
+                message_of_limit = (
+                    f"{watch.name}: no end after {limit_s:g} s (in phase: {watch.phase}), stopped; "
+                    "raise the time limit, or measure less"
+                )
+                raise Refused(message_of_limit, "CrashError")
+
+    @staticmethod
+    def _pass_on(
+        message: dict[str, Any], watch: Watch, on_event: Callable[[dict[str, Any]], None]
+    ) -> None:
+        if "event" in message:
+            on_event(message["event"])
+            return
+        watch.phase = message["phase"]
+        watch.name = message.get("name") or watch.name
+        on_event({"kind": "phase", **message})
+
+    def _said(self) -> str:
+        """The last lines of what its libraries printed."""
+        try:
+            text = self._log.read_bytes()[-_QUOTED_BYTES:].decode(errors="replace")
+        except OSError:
+            return ""
+        lines = [line.strip() for line in text.splitlines()]
+        return " | ".join([line for line in lines if line and not line.startswith(_NOISE)][-3:])
+
+
+def _out_of_memory(name: str, memory_bytes: int | None) -> str:
+    return f"{name}: {OUT_OF_MEMORY}{_limit(memory_bytes)}; raise the limit, or use a smaller file"
+
+
+def _limit(memory_bytes: int | None) -> str:
+    return f" (limit {memory_bytes / _MIB:.0f} MiB)" if memory_bytes else ""
+
+
+def _death(code: int, watch: Watch, said: str, memory_bytes: int | None) -> str:
+    """How a measuring process ended, in words."""
+    if "bad_alloc" in said:
+        return _out_of_memory(watch.name, memory_bytes)
+    quoted = f" (it said: {said[-500:]})" if said else ""
+    if code >= 0:
+        how, advice = f"ended with exit code {code}", "try another runtime, or report the file"
+    else:
+        names = {one.value: one.name for one in signal.Signals}
+        how = f"was killed by {names.get(-code, f'signal {-code}')}"
+        advice = "try another runtime, or report the file"
+    if code == -signal.SIGKILL:  # not by us
+        advice = "if the device ran out of memory, stop other programs or use a smaller file"
+    return f"{watch.name}: the measuring process {how} in phase {watch.phase}{quoted}; {advice}"

@@ -28,6 +28,8 @@ _MOST_ELEMENTS = (1 << 31) - 1
 _MOST_BITS = 8 << 30
 _LONGEST_NUMBERS = 16
 _BLOCKWISE = 2
+_LARGEST_SCALE = 2.0**126
+"""Kernels double scales, which must not give infinity."""
 _BITS = {
     "float32": 32, "float16": 16, "int32": 32, "uint8": 8, "int64": 64, "bool": 8, "int16": 16,
     "complex64": 64, "int8": 8, "float64": 64, "complex128": 128, "uint64": 64, "uint32": 32,
@@ -96,12 +98,14 @@ class Guard:
         return self.data[at : at + 4 * count].cast("i").tolist()
 
     def text(self, vector: tuple[int, int] | None) -> str:
-        """A string, for a message."""
+        """A name; runtimes hand them to Python as they are, which takes UTF-8 only."""
         if vector is None:
             return ""
-        return bytes(self.data[vector[0] : vector[0] + min(vector[1], 80)]).decode(
-            "utf-8", "replace"
-        )
+        at, count = vector
+        try:
+            return str(self.data[at : at + count], "utf-8")
+        except UnicodeDecodeError:
+            refuse(f"a name of {count} bytes at offset {at} is no text")
 
     def _buffer(self, values: Values) -> tuple[int, int]:
         content, offset, size = values
@@ -196,7 +200,7 @@ class Guard:
                 refuse(f"{label} has {count} scales and other zero points")
         scales = np.frombuffer(self.data, "<f4", count, at)
         largest = float(scales.max())
-        if not (scales.min() > 0 and largest < np.inf):  # NaN is neither
+        if not (scales.min() > 0 and largest < _LARGEST_SCALE):  # NaN is neither
             refuse(f"{label} has a scale that is not positive, infinite or not a number")
         if zero_point is not None and zero_point[1]:
             points = np.frombuffer(self.data, "<i8", zero_point[1], zero_point[0])
@@ -315,7 +319,7 @@ class Guard:
 
     def _interface(self) -> None:
         for entry in self.model[6] or ():
-            if entry[0] is None or (entry[1] or 0) >= len(self.buffers):
+            if not self.text(entry[0]) or (entry[1] or 0) >= len(self.buffers):
                 refuse("its metadata has no name or no content")
         for signature in self.model[7] or ():
             number = signature[4] or 0
@@ -323,12 +327,15 @@ class Guard:
                 refuse(f"a signature names graph {number} of {len(self.subgraphs)}")
             if signature[2] is None:
                 refuse("a signature without a name")
+            self.text(signature[2])
             for side in (0, 1):
                 named = {entry[1] or 0 for entry in signature[side] or ()}
                 if not named <= set(self.integers(self.subgraphs[number][1 + side])):
                     refuse("a signature names a tensor that its graph does not take or give")
-                if any(entry[0] is None for entry in signature[side] or ()):
-                    refuse("a signature names a tensor without a name")
+                for entry in signature[side] or ():
+                    if entry[0] is None:
+                        refuse("a signature's tensor has no name")
+                    self.text(entry[0])
 
 
 def refuse(what: str) -> NoReturn:

@@ -195,7 +195,7 @@ def _same_shape(step: Step) -> str | None:
     given, made = step.inputs[0], step.outputs[0]
     if given is None or given.is_free or made.is_free:
         return None
-    if given.shape != made.shape and (made.shape or given.at):  # () may stand for unknown
+    if made.shape and given.shape != made.shape:  # () may stand for unknown
         return f"makes shape {made.shape} of shape {given.shape}"
     return None
 
@@ -213,6 +213,14 @@ def _sum(step: Step) -> str | None:
     shift = {"int8": 20, "uint8": 20, "int16": 15}.get(made.dtype)
     if shift and 2 * max(left.scale, right.scale) >= (1 << shift) * made.scale:
         return f"of scales {left.scale:g} and {right.scale:g} makes scale {made.scale:g}"
+    return None
+
+
+def _comparison(step: Step) -> str | None:
+    """Numbers are compared after a multiplication by their scales, which must be below 1."""
+    for given in step.inputs:
+        if given is not None and given.dtype in _BYTES and given.scale >= 1:
+            return f"of a tensor of scale {given.scale:g} cannot be computed"
     return None
 
 
@@ -332,6 +340,12 @@ _RULES: Mapping[str, Rule] = {
     "DEPTHWISE_CONV_2D": _depthwise,
     "DEQUANTIZE": _same_shape,
     "FULLY_CONNECTED": _fully_connected,
+    "EQUAL": _comparison,
+    "NOT_EQUAL": _comparison,
+    "GREATER": _comparison,
+    "GREATER_EQUAL": _comparison,
+    "LESS": _comparison,
+    "LESS_EQUAL": _comparison,
     "FILL": _makes(lambda step: step.constant(0)),
     "L2_NORMALIZATION": _has_axes,
     "L2_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),

@@ -82,6 +82,20 @@ def test_numbers_that_an_integer_input_cannot_hold_are_refused(
     np.testing.assert_array_equal(model(good), good)
 
 
+def test_ids_beyond_the_vocabulary_are_refused(open_model: Open, capfd: Any) -> None:
+    model = open_model("pair")
+    image = np.zeros((1, 8, 8, 1), np.float32)
+    good = model.run({"image": image, "ids": np.zeros((1, 5), np.int32)})
+    capfd.readouterr()
+    for _ in range(3):
+        with pytest.raises(DataError, match=r"pair.*out of") as refused:
+            model.run({"image": image, "ids": np.full((1, 5), 99, np.int32)})
+        assert str(refused.value).lower().count("gather") <= 2  # not those of the calls before
+        again = model.run({"image": image, "ids": np.zeros((1, 5), np.int32)})
+        np.testing.assert_array_equal(again["scores"], good["scores"])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_too_few_and_too_many_arrays_are_refused(open_model: Open) -> None:
     model = open_model("pair")
     image, ids = np.zeros((1, 8, 8, 1), np.float32), np.zeros((1, 5), np.int32)

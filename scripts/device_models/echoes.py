@@ -41,6 +41,7 @@ def make(folder: Folder) -> None:
     _echo(folder, "picture.float32", _spec("values", PICTURE, "float32", None), None)
     _echo(folder, "picture.int8", _spec("values", PICTURE, "int8", QUANTIZED["int8"]), step)
     _picky(folder)
+    _passed(folder)
 
 
 def _spec(
@@ -85,7 +86,31 @@ def _picky(folder: Folder) -> None:
         folder.add("picky", format_, shape_is_free=True)
 
 
-def _echo_tflite(folder: Folder, name: str, taken: Tensor, given: Tensor) -> None:
+def _passed(folder: Folder) -> None:
+    """Gives its input itself as a second output."""
+    spec = TensorSpec(name="values", shape=(1, 4), dtype="float32")
+    tensors = _tensor("raw_values:0", spec), _tensor("raw_same:0", spec)
+    _echo_tflite(folder, "passed", *tensors, outputs={"values": 0, "same": 1})
+    onnx_writer.write(
+        folder.file("passed", "onnx"),
+        [helper.make_node("Identity", ["values"], ["same"])],
+        [spec],
+        [spec, TensorSpec(name="same", shape=(1, 4), dtype="float32")],
+    )
+    values = np.array([[[1, -2, 3, 0.5]], [[0, 7, 7, -1]]], np.float32)
+    arrays = folder.arrays("passed", {"values": values}, {"values": values, "same": values})
+    for format_ in ("tflite", "onnx"):
+        folder.add("passed", format_, arrays=arrays)
+
+
+def _echo_tflite(
+    folder: Folder,
+    name: str,
+    taken: Tensor,
+    given: Tensor,
+    *,
+    outputs: dict[str, int] | None = None,
+) -> None:
     tflite_writer.write(
         folder.file(name, "tflite"),
         [taken, given],
@@ -99,7 +124,7 @@ def _echo_tflite(folder: Folder, name: str, taken: Tensor, given: Tensor) -> Non
             )
         ],
         {"values": 0},
-        {"same": 1},
+        outputs or {"same": 1},
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -17,9 +16,7 @@ from edgekit.errors import (
     DataError,
     EdgekitError,
     MissingDependencyError,
-    SourceError,
     UsageError,
-    VerificationError,
 )
 from edgekit.manifest import MANIFEST_KEY, parse_manifest
 from edgekit.mapped_file import file_name, map_file
@@ -32,7 +29,6 @@ _REMEMBER = _OUTSIDE | {
     "BIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_RNN", "LSTM", "RNN", "SVDF",
     "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN",
 }  # fmt: skip
-_NODE = re.compile(r"Node number (\d+) \((\w+)\)")
 
 
 class LiteRTSession(Session):
@@ -148,11 +144,11 @@ class LiteRTSession(Session):
         try:
             self._native.AllocateTensors(self._graph)
         except (ValueError, RuntimeError) as error:
-            operators = [str(d["op_name"]) for d in self._interpreter._get_ops_details()]
-            refusal = _refused(path, error, operators)
-            if may_fail and _NODE.search(str(error)) and "unresolved" not in str(error):
+            from edgekit.sessions import litert_errors
+
+            if may_fail and litert_errors.is_of_shapes(error):
                 return False
-            raise refusal from error
+            raise litert_errors.refused(path, error, self._operators) from error
         return True
 
     def _quantized(self) -> frozenset[str]:
@@ -198,10 +194,12 @@ class LiteRTSession(Session):
                     self._shapes[number] = shapes[number]
                 native.AllocateTensors(self._graph)
             except (ValueError, RuntimeError) as error:
+                from edgekit.sessions.litert_errors import reason
+
                 told = dict(zip(self._input_index, self._shapes, strict=True))
                 self._restore(before)
                 message = (
-                    f"{self._name}: cannot run with shapes {told}: {_first(error)}; "
+                    f"{self._name}: cannot run with shapes {told}: {reason(error)}; "
                     "use the shapes it was made with"
                 )
                 raise DataError(message) from error
@@ -216,8 +214,9 @@ class LiteRTSession(Session):
 
     def failed(self, error: Exception) -> EdgekitError:
         """The interpreter's reason, in one line."""
-        message = f"{self._name}: {_first(error)}; make it in another precision"
-        return VerificationError(message)
+        from edgekit.sessions import litert_errors
+
+        return litert_errors.failed(self._name, error, self.inputs)
 
     def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         native, graph = self._native, self._graph
@@ -310,46 +309,22 @@ def _opened(path: str, content: bytes | None, threads: int, backend: str) -> tup
     try:
         interpreter = module.Interpreter(**given, num_threads=threads)
     except (ValueError, RuntimeError) as error:
-        raise _refused(path, error, ()) from error
+        from edgekit.sessions import litert_errors
+
+        raise litert_errors.refused(path, error, ()) from error
     return interpreter, package
-
-
-def _refused(
-    path: str, error: Exception, operators: tuple[str, ...] | list[str]
-) -> SourceError | VerificationError:
-    """The interpreter's reason, in one line that names the operator."""
-    said, name = str(error), file_name(path)
-    if "Select TensorFlow op" in said:
-        flex = sorted({one for one in operators if one.startswith("Flex")})
-        return VerificationError(
-            f"{name}: needs TensorFlow's own operators ({', '.join(flex) or 'Flex'}), which "
-            "no device runtime has; convert again without allowing Flex"
-        )
-    version = re.search(r"builtin opcode '(\w+)' version '(\d+)'", said)
-    if version:
-        return VerificationError(
-            f"{name}: this runtime is too old for operator {version[1]} version {version[2]}; "
-            "use a current ai-edge-litert, or make the file in another precision"
-        )
-    custom = re.search(r"unresolved custom op: ?([\w.:>-]*)", said)
-    if custom:
-        return VerificationError(
-            f"{name}: operator {custom[1].rstrip('.') or '?'} is unknown to this runtime; "
-            "replace the layer that makes it"
-        )
-    node = _NODE.search(said)
-    if node:
-        return VerificationError(
-            f"{name}: operator {node[2]} (number {node[1]}) cannot run: {_first(error)}; "
-            "make the file in another precision"
-        )
-    return SourceError(f"{path}: not a usable TFLite file ({_first(error)}); make it again")
 
 
 def _named(names: dict[str, int] | None, details: list[dict[str, Any]]) -> dict[str, int]:
     """Name to index of each tensor, in the graph's order; its own name without a signature."""
     called = {index: name for name, index in (names or {}).items()}
-    found = {called.get(d["index"], str(d["name"])): int(d["index"]) for d in details}
+    found: dict[str, int] = {}
+    for detail in details:
+        index = int(detail["index"])
+        name = called.get(index) or str(detail["name"]) or f"tensor_{index}"
+        if found.get(name, index) != index:  # another tensor has the same name
+            name = f"{name}_{index}"
+        found[name] = index
     if names and len(found) < len(names):  # one tensor is two outputs
         found |= {name: index for name, index in names.items() if name not in found}
     return found
@@ -374,7 +349,3 @@ def _spec(name: str, detail: dict[str, Any]) -> TensorSpec:
         if scales and dtype.kind in "iu"
         else None,
     )
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no reason given"])[0][:200]

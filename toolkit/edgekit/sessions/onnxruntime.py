@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit._lazy import need
-from edgekit.errors import EdgekitError, SourceError, UsageError, VerificationError
+from edgekit.errors import EdgekitError, UsageError, VerificationError
 from edgekit.manifest import MANIFEST_KEY, damaged_manifest, parse_manifest
 from edgekit.mapped_file import file_name
 from edgekit.sessions.session import CPU, Providers, Session, closed, with_version
 from edgekit.tensors import TensorSpec
 
-_QUIET = 3
+_QUIET = 4
+"""What goes wrong is raised; ONNX Runtime need not print it as well."""
 _BINDABLE = frozenset(
     {"bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
     | {"float16", "float32", "float64"}
@@ -76,7 +77,9 @@ class OnnxRuntimeSession(Session):
                 path if content is None else content, options, providers=list(providers)
             )
         except self.failures as error:
-            raise _refused(path, error) from error
+            from edgekit.sessions import onnxruntime_errors
+
+            raise onnxruntime_errors.refused(path, error) from error
         started = self._session.get_providers()
         if wanted[0] not in started:  # ONNX Runtime would go on with another one
             message = f"provider {wanted[0]}: does not start here; there is {', '.join(started)}"
@@ -90,14 +93,18 @@ class OnnxRuntimeSession(Session):
         given, made = self._session.get_inputs(), self._session.get_outputs()
         self.inputs = tuple(_spec(node, specs) for node in given)
         self.outputs = tuple(_spec(node, specs) for node in made)
+        _refuse_no_tensors(self._name, self.inputs, self.outputs)
         self._names = [spec.name for spec in self.outputs]
         if (self.manifest.get("recipe") or {}).get("precision") in _QUANTIZED:
             floats = (spec.name for spec in self.inputs if spec.dtype == "float32")
             self.quantizes_inputs = frozenset(floats)
         self._free = _sizes_follow([node.shape for node in given], [node.shape for node in made])
         self._shapes: list[tuple[int, ...]] | None = None
-        self._can_bind = self._free and all(
-            spec.dtype in _BINDABLE for spec in (*self.inputs, *self.outputs)
+        passed = {spec.name for spec in self.inputs}.intersection(self._names)
+        self._can_bind = (  # an input that is also an output would not be copied
+            self._free
+            and not passed
+            and all(spec.dtype in _BINDABLE for spec in (*self.inputs, *self.outputs))
         )
 
     def another(self) -> OnnxRuntimeSession:
@@ -160,8 +167,9 @@ class OnnxRuntimeSession(Session):
 
     def failed(self, error: Exception) -> EdgekitError:
         """The runtime's reason, in one line."""
-        message = f"{self._name}: {_first(error)}; make it in another precision"
-        return VerificationError(message)
+        from edgekit.sessions import onnxruntime_errors
+
+        return onnxruntime_errors.failed(self._name, error, self.inputs)
 
     def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         try:
@@ -199,43 +207,20 @@ def _error_classes() -> tuple[type[Exception], ...]:
     return tuple(c for c in found if isinstance(c, type) and issubclass(c, Exception))
 
 
-def _refused(path: str, error: Exception) -> SourceError | VerificationError:
-    """The runtime's reason, in one line that names the operator."""
-    said = str(error)
-    unknown = re.search(r"No Op registered for (\w+) with domain_version of (\d+)", said)
-    if unknown:
-        return VerificationError(
-            f"{file_name(path)}: ONNX has no operator {unknown[1]} (opset {unknown[2]}); "
-            "replace the layer that makes it, or try another opset"
-        )
-    missing = re.search(r"Could not find an implementation for ([\w.]+\(\d+\))", said)
-    if missing:
-        return VerificationError(
-            f"{file_name(path)}: this runtime cannot run operator {missing[1]}; "
-            "update onnxruntime, or make the file in another precision"
-        )
-    custom = re.search(r"([\w.]*):(\w+)\(-?\d+\) is not a registered function", said)
-    if custom:
-        return VerificationError(
-            f"{file_name(path)}: operator {custom[1]}:{custom[2]} is unknown to this runtime; "
-            "replace the layer that makes it"
-        )
-    opset = re.search(r"Opset (\d+) is under development", said)
-    newest = re.search(r"support for domain [\w.]+ is till opset (\d+)", said)
-    if opset and newest:
-        return VerificationError(
-            f"{file_name(path)}: this runtime is too old for opset {opset[1]}, it knows "
-            f"{newest[1]}; update onnxruntime, or export the model with an older opset"
-        )
-    version = re.search(r"Unsupported model IR version: (\d+), max supported .*?: (\d+)", said)
-    if version:
-        return VerificationError(
-            f"{file_name(path)}: this runtime is too old for IR version {version[1]}, it knows "
-            f"{version[2]}; update onnxruntime, or export the model with an older one"
-        )
-    if type(error).__name__ in {"InvalidProtobuf", "NoSuchFile"} or "Protobuf parsing" in said:
-        return SourceError(f"{path}: neither TFLite nor ONNX, or truncated; make it again")
-    return VerificationError(f"{file_name(path)}: does not load: {_first(error)}; make it again")
+def _refuse_no_tensors(
+    name: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+) -> None:
+    """Raise for inputs and outputs that no array of NumPy holds: lists, maps, bfloat16."""
+    for what, specs in (("input", inputs), ("output", outputs)):
+        for spec in specs:
+            if spec.dtype not in _BINDABLE and spec.dtype != "string":
+                is_map = "map(" in spec.dtype
+                hint = "without the operator ZipMap" if is_map else "with another dtype there"
+                message = (
+                    f"{name}: {what} {spec.name!r} is {spec.dtype}, for which NumPy has no array; "
+                    f"make it {hint}"
+                )
+                raise VerificationError(message)
 
 
 def _described(path: str, manifest: dict[str, Any]) -> dict[str, TensorSpec]:
@@ -257,10 +242,3 @@ def _spec(node: Any, described: dict[str, TensorSpec]) -> TensorSpec:
         dtype=dtype,
         quantization=said.quantization if said and dtype not in {"float32", "float16"} else None,
     )
-
-
-def _first(error: Exception) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [
-        "no reason given"
-    ]
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", lines[0])[:200]

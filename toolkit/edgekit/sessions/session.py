@@ -182,7 +182,7 @@ class Session(ABC):
     def fixed_batch(self) -> int | None:
         """The batch size that is fixed in the file; None when it is free, or there is none."""
         firsts = {spec.shape[0] if spec.shape else None for spec in self.inputs}
-        return firsts.pop() if len(firsts) == 1 else None
+        return firsts.pop() or None if len(firsts) == 1 else None
 
     def _in_pieces(
         self, arrays: dict[str, NDArray[Any]], rows: int, batch: int

@@ -179,7 +179,8 @@ def demo_files(folder: Path) -> list[Path]:
         folder,
         to=["tflite", "onnx"],
         quantize=precisions,
-        calibrate=f"{demo / 'fashion.npz'}:train",
+        calibrate=f"{demo / 'fashion.npz'}:calibrate",
+        preprocess="scale=1/255",
     )
     return [Path(artifact.path) for artifact in made]
 

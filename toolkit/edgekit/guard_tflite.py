@@ -201,7 +201,7 @@ class Guard:
         scales = np.frombuffer(self.data, "<f4", count, at)
         largest = float(scales.max())
         if not (scales.min() > 0 and largest < _LARGEST_SCALE):  # NaN is neither
-            refuse(f"{label} has a scale that is not positive, infinite or not a number")
+            refuse(f"{label} has a scale that is no positive number")
         if zero_point is not None and zero_point[1]:
             points = np.frombuffer(self.data, "<i8", zero_point[1], zero_point[0])
             low, high = _ZERO_POINTS.get(dtype, (-(1 << 31), 1 << 31))

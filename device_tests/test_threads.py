@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import edgekit
 from edgekit.errors import ClosedError
 
 Open = Callable[..., edgekit.Model]
+Find = Callable[[str], Any]
 THREADS = 16
 CALLS = 1000
 
@@ -117,6 +119,50 @@ def test_asyncio_calls_do_not_block_the_loop(open_model: Open) -> None:
         return ticks
 
     assert asyncio.run(both()) >= 5
+
+
+def test_a_swap_under_way_does_not_block_the_loop(open_model: Open, find: Find) -> None:
+    model = open_model("dense", probe=True)  # which takes a while, each time
+    row = np.array([[1.0, 2.0]], np.float32)
+
+    async def longest_s() -> tuple[float, float]:
+        begun = time.perf_counter()
+        swap = asyncio.ensure_future(asyncio.to_thread(model.swap, find("dense.doubled").path))
+        await asyncio.sleep(0.01)
+        longest = 0.0
+        while not swap.done():
+            before = time.perf_counter()
+            await model.call_async(row)
+            longest = max(longest, time.perf_counter() - before)
+        await swap
+        return longest, time.perf_counter() - begun
+
+    longest, swap = asyncio.run(longest_s())
+    assert longest < swap / 2, (longest, swap)
+
+
+def test_resets_swaps_and_calls_do_not_wait_for_each_other_for_ever(
+    open_model: Open, find: Find
+) -> None:
+    model = open_model("dense", instances=2)
+    row = np.array([[1.0, 2.0]], np.float32)
+    stop = time.perf_counter() + 1
+
+    def work(number: int) -> int:
+        count = 0
+        while time.perf_counter() < stop:
+            if number < 3:
+                model.reset()
+            elif number == 3:
+                model.swap(find("dense").path)
+            else:
+                model(row)
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(6) as pool:
+        running = [pool.submit(work, number) for number in range(6)]
+        assert all(one.result(timeout=30) for one in running)
 
 
 def test_asyncio_calls_that_wait_when_the_model_closes_are_told(open_model: Open) -> None:

@@ -350,8 +350,10 @@ def _ready(value: Any, spec: TensorSpec) -> Array:
     except (ValueError, TypeError) as error:
         message = f"input {spec.name!r}: no array ({error}); give rows of equal length"
         raise DataError(message) from None
-    if array.dtype.kind not in "biufSUO" or (array.dtype.kind in "SUO" and spec.dtype != "string"):
-        message = f"input {spec.name!r}: is {array.dtype}, the model takes numbers; convert it"
+    is_text = spec.dtype == "string"
+    if array.dtype.kind not in ("SUO" if is_text else "biuf"):
+        takes = "text" if is_text else "numbers"
+        message = f"input {spec.name!r}: is {array.dtype}, the model takes {takes}; convert it"
         raise DataError(message)
     if not fits(array.shape, spec.shape):
         shown = ", ".join("any" if size is None else str(size) for size in spec.shape)
@@ -362,4 +364,4 @@ def _ready(value: Any, spec: TensorSpec) -> Array:
         message = f"input {spec.name!r}: {told}, the model takes ({shown}); {hint}"
         raise DataError(message)
     is_real = spec.quantization is not None or spec.dtype.startswith("float")
-    return array if is_real or spec.dtype == "string" else stored(array, spec)
+    return array if is_real or is_text else stored(array, spec)

@@ -47,6 +47,9 @@ class Model:
         self._gone = ""
         self._observers: tuple[Observer, ...] = ()
         self._change = threading.Lock()
+        """Held for as long as a swap takes."""
+        self._start = threading.Lock()
+        """Held for moments only."""
         self._executor: ThreadPoolExecutor | None = None
         self._state = State(self._serving)
         _loaded.add(self)
@@ -233,12 +236,16 @@ class Model:
             retired.idle.put(None)  # for the next in line
             serving = self._serving
             if self._gone or serving is retired:
-                message = f"model {retired.name}: {self._gone or 'is closed'}; load it again"
-                raise ClosedError(message)
+                raise self._closed()
             lane = serving.idle.get()
             if lane is not None:
                 return serving, lane
             retired = serving
+
+    def _closed(self) -> ClosedError:
+        return ClosedError(
+            f"model {self._serving.name}: {self._gone or 'is closed'}; load it again"
+        )
 
     # ---- from asyncio -------------------------------------------------------
 
@@ -260,11 +267,13 @@ class Model:
         import asyncio  # these two here, because they cost more than all else that loading imports
         from concurrent.futures import ThreadPoolExecutor
 
-        with self._change:
+        with self._start:
+            if self._gone:
+                raise self._closed()
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(self.instances, "edgekit-model")
-            executor = self._executor
-        return await asyncio.get_running_loop().run_in_executor(executor, work)
+            task = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        return await task
 
     # ---- pictures and streams -----------------------------------------------
 
@@ -303,20 +312,22 @@ class Model:
 
     def reset(self) -> None:
         """Forget what earlier calls left: states are zero again, variables as after loading."""
-        serving = self._serving
-        lanes = []
-        try:
-            for _ in serving.lanes:
-                lane = serving.idle.get()
-                if lane is None:
-                    serving, lane = self._next(serving)
-                lanes.append(lane)
-            for lane in lanes:
-                lane.reset()
-            self._state.begin(serving)
-        finally:
-            for lane in lanes:
-                serving.idle.put(lane)
+        with self._change:  # two that collect lanes would wait for each other
+            if self._gone:
+                raise self._closed()
+            serving = self._serving
+            lanes: list[Lane] = []
+            try:
+                while len(lanes) < len(serving.lanes):
+                    lane = serving.idle.get()
+                    assert lane is not None, "retired by a change, of which there is only one"
+                    lanes.append(lane)
+                for lane in lanes:
+                    lane.reset()
+                self._state.begin(serving)
+            finally:
+                for lane in lanes:
+                    serving.idle.put(lane)
 
     # ---- while it serves ----------------------------------------------------
 
@@ -376,8 +387,7 @@ class Model:
 
         with self._change:
             if self._gone:
-                message = f"model {self._serving.name}: {self._gone}; load it again"
-                raise ClosedError(message)
+                raise self._closed()
             new = open_serving(source, self._options)
             try:
                 _compare(self._serving, new)
@@ -395,14 +405,16 @@ class Model:
         with self._change:
             if self._gone:
                 return
-            self._gone = "is closed"
-            executor, self._executor = self._executor, None
+            with self._start:
+                self._gone = "is closed"
+                executor, self._executor = self._executor, None
         self._serving.retire()
         if executor is not None:
             executor.shutdown(wait=False)
 
     def _leave_to_parent(self) -> None:
         """In the child after a fork: the runtime's threads did not come along."""
+        self._change, self._start = threading.Lock(), threading.Lock()
         if not self._gone:
             self._gone = "was loaded before this process forked"
             idle: Turns[Lane | None] = Turns()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit.errors import VerificationError
+from edgekit.errors import DataError, VerificationError
 
 
 @pytest.fixture
@@ -63,3 +63,5 @@ def test_text_goes_in_and_comes_out(onnx_file: Any) -> None:
         for words in (["a", "ü"], ["longer words", ""]):
             given = model(np.array([words]))
             assert given.tolist() == [words]
+        with pytest.raises(DataError, match="is int64, the model takes text"):
+            model(np.array([[1, 2]]))

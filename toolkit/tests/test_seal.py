@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from edgekit import seal
 from edgekit.errors import OutputError, SourceError
 
-DAMAGED = r"m\.tflite: damaged: its SHA-256 is not the one it was sealed with; copy or"
+DAMAGED = r"m\.tflite: damaged: it is not what it was when it was sealed; copy or"
 
 
 def content(before: bytes = b"before", after: bytes = b"after", **entries: object) -> bytes:
@@ -120,6 +122,24 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     found = seal.Seal(offset=0, digest="0" * 64, signature=seal.UNSIGNED)
     with pytest.raises(OutputError, match="cannot be written"):
         seal.write(tmp_path / "nothing" / "m", found)
+
+
+def test_a_wrong_digest_is_refused_where_it_is_looked_at(whole: bytes, tmp_path: Path) -> None:
+    (path := tmp_path / "m").write_bytes(whole)
+    found = seal.read(whole, "m")
+    assert found is not None
+    seal.write(path, found._replace(digest="0" * 64))
+    assert seal.check(path.read_bytes(), "m.tflite")
+    with pytest.raises(SourceError, match=DAMAGED):
+        seal.read(path.read_bytes(), "m.tflite")
+
+
+def test_looking_at_the_seal_needs_no_openssl(whole: bytes) -> None:
+    program = (
+        "import sys; from edgekit import seal; data = sys.stdin.buffer.read()\n"
+        "assert seal.check(data, 'm'); assert 'hashlib' not in sys.modules, 'hashlib'"
+    )
+    subprocess.run([sys.executable, "-c", program], input=whole, check=True)
 
 
 def test_any_buffer_will_do(whole: bytes) -> None:

@@ -218,6 +218,7 @@ assert (model(row) == before).all()
     ("options", "told"),
     [
         ({"threads": 0}, "threads=0: not a number of threads"),
+        ({"threads": 20000}, "threads=20000: not a number of threads; give 1 to 256"),
         ({"instances": 0}, "instances=0: not a number of instances"),
         ({"backend": "tensorflow"}, "backend='tensorflow': is no backend; choose from: auto"),
         ({"signature": "other"}, "signature"),

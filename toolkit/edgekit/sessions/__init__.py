@@ -18,6 +18,8 @@ __all__ = ["BACKENDS", "CPU", "Backend", "Providers", "Session", "open_session"]
 
 Backend = Literal["auto", "litert", "tflite-runtime", "onnxruntime"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
+_MOST_THREADS = 256
+"""More are a mistake on any device, and a runtime that starts thousands brings it to a halt."""
 _OF: dict[str, tuple[Backend, ...]] = {
     "tflite": ("litert", "tflite-runtime"),
     "onnx": ("onnxruntime",),
@@ -59,8 +61,8 @@ def open_session(
             f"{path}: a {kind} model, which no runtime for devices opens; run: edgekit convert"
         )
         raise SourceError(message)
-    if threads < 1:
-        message = f"threads={threads}: not a number of threads; give 1 or more"
+    if not 1 <= threads <= _MOST_THREADS:
+        message = f"threads={threads}: not a number of threads; give 1 to {_MOST_THREADS}"
         raise UsageError(message)
     if backend != "auto" and backend not in _OF[kind]:
         known = backend in BACKENDS

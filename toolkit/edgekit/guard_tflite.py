@@ -15,10 +15,11 @@ import numpy as np
 
 from edgekit.flatbuffer import FlatBufferError
 from edgekit.flatbuffer_check import Values, Walker
-from edgekit.guard_tflite_kernels import Step, TensorFacts, check_step
+from edgekit.guard_tflite_kernels import check_step
 from edgekit.guard_tflite_loops import Body, Place, check_loop
 from edgekit.guard_tflite_operators import ARITIES
 from edgekit.guard_tflite_schema import TABLES, UNIONS
+from edgekit.guard_tflite_step import Step, TensorFacts
 from edgekit.tflite_schema import DTYPES, operator_name
 
 _IDENTIFIER = b"TFL3"

@@ -6,68 +6,18 @@ stride of zero, lists that are longer than what they are read into, multipliers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Mapping
 
 from edgekit.flatbuffer import FlatBufferError
-from edgekit.flatbuffer_check import Values
+from edgekit.guard_tflite_sizes import SIZE_RULES
+from edgekit.guard_tflite_step import Rule, Step, TensorFacts
 
 _LONGEST_STEP = 1 << 16
-_MOST_MADE = 1 << 28
-"""So many numbers one operator may make: a gibibyte of float32."""
 _PADDINGS = 2
 _ACTIVATIONS = 6
 _MOST_RESCALED = 256
 _BYTES = frozenset({"int8", "uint8"})
 _SMALL_INTEGERS = frozenset({"int8", "uint8", "int4"})
-
-
-@dataclass(frozen=True, slots=True)
-class TensorFacts:
-    """What rules need to know of a tensor."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    at: int
-    """Where its constant bytes begin in the file; 0 where it has none."""
-    is_variable: bool
-    is_free: bool
-    """Whether a dimension is known only when the model runs."""
-    scales: int
-    """How many scales it has; 0 where it is not quantized."""
-    axis: int
-    scale: float
-    """The first scale; 0 where it is not quantized."""
-    largest_scale: float
-    numbers: tuple[int, ...] | None
-    """Its values, where it is a short constant of int32 or int64."""
-    number: float | None
-    """Its value, where it is a constant of one number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One operator in its place."""
-
-    name: str
-    inputs: list[TensorFacts | None]
-    outputs: list[TensorFacts]
-    options: Values
-
-    def option(self, field: int, default: int = 0) -> int:
-        """A number of its options."""
-        value: int | None = self.options[field] if self.options else None
-        return default if value is None else value
-
-    def constant(self, index: int) -> tuple[int, ...] | None:
-        """The numbers of an input that the file fixes."""
-        tensor = self.inputs[index] if index < len(self.inputs) else None
-        return None if tensor is None else tensor.numbers
-
-
-Rule = Callable[[Step], str | None]
-"""Says what is wrong with an operator, or None."""
 
 
 def check_step(step: Step) -> None:
@@ -163,7 +113,7 @@ def _depthwise(step: Step) -> str | None:
     assert weights is not None
     if said or given.is_free or not len(given.shape) == len(weights.shape) == 4:
         return said or _rescaled(step, given, weights)
-    if weights.shape[0] != 1 or not given.shape[3] or weights.shape[3] % given.shape[3]:
+    if weights.shape[0] != 1 or weights.shape[3] != given.shape[3] * step.option(3):
         return f"of shape {given.shape} has weights {weights.shape}"
     return _rescaled(step, given, weights)
 
@@ -224,59 +174,6 @@ def _comparison(step: Step) -> str | None:
     return None
 
 
-def _makes(count: Callable[[Step], Iterable[int] | None]) -> Rule:
-    """A rule for operators the size of whose result stands in the file as a number."""
-
-    def rule(step: Step) -> str | None:
-        sizes = list(count(step) or ())
-        if any(size < 0 for size in sizes) or prod(sizes) > _MOST_MADE:
-            return f"makes shape {sizes}"
-        return None
-
-    return rule
-
-
-def _tiled(step: Step) -> Iterable[int] | None:
-    given, times = step.inputs[0], step.constant(1)
-    if given is None or times is None:
-        return None
-    return (size * time for size, time in zip(given.shape, times, strict=False))
-
-
-def _padded(step: Step) -> Iterable[int] | None:
-    given, widths = step.inputs[0], step.constant(1)
-    if given is None or widths is None:
-        return None
-    if min(widths, default=0) < 0:
-        return widths
-    pairs = zip(given.shape, widths[::2], widths[1::2], strict=False)
-    return (size + before + after for size, before, after in pairs)
-
-
-def _resized(step: Step) -> Iterable[int] | None:
-    given, wanted = step.inputs[0], step.constant(1)
-    if given is None or wanted is None or len(given.shape) != 4:
-        return wanted
-    return (given.shape[0], *wanted, given.shape[3])
-
-
-def _one_hot(step: Step) -> Iterable[int] | None:
-    given, depth = step.inputs[0], step.constant(1)
-    return None if given is None or depth is None else (*given.shape, *depth)
-
-
-def _drawn(step: Step) -> Iterable[int] | None:
-    given, count = step.inputs[0], step.constant(1)
-    return None if given is None or count is None else (*given.shape[:1], *count)
-
-
-def _range(step: Step) -> Iterable[int] | None:
-    first, last, delta = (step.constant(index) for index in range(3))
-    if not first or not last or not delta:
-        return None
-    return (abs((last[0] - first[0]) // delta[0]),) if delta[0] else (-1,)
-
-
 def _slice(step: Step) -> str | None:
     given, begin, size = step.inputs[0], step.constant(1), step.constant(2)
     if given is None or given.is_free or begin is None:
@@ -297,6 +194,16 @@ def _top(step: Step) -> str | None:
     if not given.shape or not 1 <= count[0] <= given.shape[-1]:
         return f"takes {count[0]} of shape {given.shape}"
     return None
+
+
+def _permuted(step: Step) -> str | None:
+    given, order = step.inputs[0], step.constant(1)
+    if given is None or order is None:
+        return None
+    rank = len(given.shape)
+    if sorted(axis + rank if axis < 0 else axis for axis in order) == list(range(rank)):
+        return None
+    return f"of shape {given.shape} puts axes in the order {order}"
 
 
 def _reduced(step: Step) -> str | None:
@@ -331,9 +238,9 @@ _ARITHMETIC = frozenset(
 """Operators that do not run on 8-bit and 4-bit integers without their scales."""
 
 _RULES: Mapping[str, Rule] = {
+    **SIZE_RULES,
     "ADD": _sum,
     "AVERAGE_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
-    "BROADCAST_TO": _makes(lambda step: step.constant(1)),
     "CONV_2D": _convolution,
     "CONV_3D": _window((1, 2, 3), (5, 6, 7), 0, 4),
     "CONV_3D_TRANSPOSE": _window((1, 2, 3), (5, 6, 7), 0, 4),
@@ -346,22 +253,13 @@ _RULES: Mapping[str, Rule] = {
     "GREATER_EQUAL": _comparison,
     "LESS": _comparison,
     "LESS_EQUAL": _comparison,
-    "FILL": _makes(lambda step: step.constant(0)),
     "L2_NORMALIZATION": _has_axes,
     "L2_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
     "LOCAL_RESPONSE_NORMALIZATION": _neighbours,
     "LOG_SOFTMAX": _has_axes,
     "MAX_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
-    "MIRROR_PAD": _makes(_padded),
-    "MULTINOMIAL": _makes(_drawn),
-    "ONE_HOT": _makes(_one_hot),
     "PACK": _pack,
-    "PAD": _makes(_padded),
-    "PADV2": _makes(_padded),
     "QUANTIZE": _same_shape,
-    "RANDOM_STANDARD_NORMAL": _makes(lambda step: step.constant(0)),
-    "RANDOM_UNIFORM": _makes(lambda step: step.constant(0)),
-    "RANGE": _makes(_range),
     "MEAN": _reduced,
     "SUM": _reduced,
     "REDUCE_PROD": _reduced,
@@ -369,15 +267,13 @@ _RULES: Mapping[str, Rule] = {
     "REDUCE_MIN": _reduced,
     "REDUCE_ANY": _reduced,
     "REDUCE_ALL": _reduced,
-    "RESIZE_BILINEAR": _makes(_resized),
-    "RESIZE_NEAREST_NEIGHBOR": _makes(_resized),
     "SLICE": _slice,
     "SOFTMAX": _has_axes,
     "SPLIT": _split,
     "SPLIT_V": _split,
     "SUB": _sum,
-    "TILE": _makes(_tiled),
     "TOPK_V2": _top,
+    "TRANSPOSE": _permuted,
     "TRANSPOSE_CONV": _transpose_conv,
     "UNPACK": _split,
 }

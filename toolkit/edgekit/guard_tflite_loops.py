@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgekit.flatbuffer import FlatBufferError
-from edgekit.guard_tflite_kernels import TensorFacts
+from edgekit.guard_tflite_step import TensorFacts
 
 _MOST_ROUNDS = 1 << 22
 _COMPARISONS = {"LESS": (0, 1), "LESS_EQUAL": (0, 1), "GREATER": (1, 0), "GREATER_EQUAL": (1, 0)}

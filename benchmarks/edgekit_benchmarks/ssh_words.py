@@ -1,0 +1,80 @@
+"""What ``ssh`` prints when it fails, said so that one knows what to do."""
+
+from __future__ import annotations
+
+import re
+
+from edgekit_benchmarks.target import Target
+
+_RAISED = "on the device: sudo systemctl enable --now ssh"
+
+
+def refusal(target: Target, printed: str) -> str:
+    """Why there is no connection, from what ssh printed: ``what is wrong; what to do``."""
+    for pattern, words in _PATTERNS.items():
+        if re.search(pattern, printed, re.IGNORECASE):
+            return words.format(
+                login=target.login,
+                host=target.host,
+                copy=target.login.replace("ssh", "ssh-copy-id", 1),
+                port=target.port or "22, or the one of the ssh configuration",
+                forget=_forgetting(target, printed),
+                last=_last_line(printed),
+            )
+    last = _last_line(printed)
+    quoted = f" (ssh said: {last})" if last else ""
+    return f"the connection broke off{quoted}; is the device up? try: {target.login}"
+
+
+_PATTERNS = {
+    r"IDENTIFICATION HAS CHANGED": (
+        "its host key is not the one that was accepted before: another device, a new "
+        "installation, or an attack; if you know why, run: {forget}, and then once: {login}"
+    ),
+    r"REVOKED HOST KEY": "its host key was revoked; ask whoever runs the device",
+    r"Host key verification failed|No \w+ host key is known": (
+        "its host key is not known here; run once, and compare the fingerprint: {login}"
+    ),
+    r"UNPROTECTED PRIVATE KEY|bad permissions": (
+        "the private key can be read by others, so ssh does not use it; run: chmod 600 on the "
+        "file that {login} names"
+    ),
+    r"Too many authentication failures": (
+        "was offered too many keys; name the right one in ~/.ssh/config with IdentityFile and "
+        "IdentitiesOnly yes"
+    ),
+    r"Permission denied \(": (
+        "refuses the login with our keys; run once: {copy}, or load the key: ssh-add"
+    ),
+    r"Could not resolve hostname": (
+        "there is no host called {host}; check the spelling, or use the address: ssh://user@ADDRESS"
+    ),
+    r"Connection refused": ("nothing listens on port {port}; turn ssh on " + _RAISED),
+    r"not responding|Broken pipe|Connection reset|Connection closed by|closed by remote host": (
+        "the connection broke off (ssh said: {last}); is the device up? try: {login}"
+    ),
+    r"timed out|timeout|No route to host|Network is unreachable|Host is down": (
+        "does not answer (ssh said: {last}); is it on, and in this network?"
+    ),
+    r"no matching .* found|Unable to negotiate": (
+        "has no way to talk in common with this ssh ({last}); renew its ssh server"
+    ),
+    r"Bad configuration option|Bad owner or permissions|bad configuration options": (
+        "the ssh configuration here is wrong ({last}); mend it until this works: {login}"
+    ),
+}
+"""Looked for in this order; a changed key, for one, also ends with "verification failed"."""
+
+
+def _forgetting(target: Target, printed: str) -> str:
+    """The command that ssh itself proposes, or the like."""
+    proposed = re.search(r"^\s*(ssh-keygen -f .* -R .*?)\s*$", printed, re.MULTILINE)
+    if proposed:
+        return proposed[1]
+    place = f"[{target.host}]:{target.port}" if target.port not in {None, 22} else target.host
+    return f'ssh-keygen -R "{place}"'
+
+
+def _last_line(printed: str) -> str:
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    return re.sub(r"^ssh: |\.$", "", lines[-1])[:200] if lines else ""

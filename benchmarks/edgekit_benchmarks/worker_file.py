@@ -22,9 +22,10 @@ def worker_bytes() -> bytes:
     The same sources give the same bytes.
     """
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(FOLDER.glob("*.py")):
-            archive.writestr(zipfile.ZipInfo(path.name, _LONG_AGO), path.read_bytes())
+            entry = zipfile.ZipInfo(path.name, _LONG_AGO)
+            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return packed.getvalue()
 
 

@@ -37,9 +37,10 @@ def import_runtime(path: str, asked: str = "auto") -> Any:
             return _import(name)
         except ImportError as error:
             missing.append(error)
+    fitting = names[-1] if sys.version_info < (3, 10) or sys.maxsize < 2**32 else names[0]
     message = (
-        f"{names[0]}: does not import in {sys.executable} ({first_line(missing[0])}); "
-        f"run: {sys.executable} -m pip install {names[0]}"
+        f"{' or '.join(names)}: does not import in {sys.executable} ({first_line(missing[0])}); "
+        f"set the target up, or run: {sys.executable} -m pip install {fitting}"
     )
     raise Refused(message, "MissingDependencyError") from missing[0]
 

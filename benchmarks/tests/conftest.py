@@ -1,0 +1,51 @@
+"""Tiny models, shared with the toolkit's tests, and a made-up board."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+Build = Callable[..., Path]
+
+
+@cache
+def _module(path: Path) -> Any:
+    """Test folders are no packages, hence this."""
+    name = f"{path.parents[1].name}_{path.stem}"
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def make_board(tmp_path: Path) -> Callable[..., Any]:
+    """Makes a `board_tree.Board`; parameters as of `board_tree.make_board`."""
+    make = _module(HERE / "board_tree.py").make_board
+    return lambda **options: make(tmp_path / "board", **options)
+
+
+@pytest.fixture
+def tiny_tflite(tmp_path: Path) -> Build:
+    """Writes ``scores = image @ weights`` for two numbers and returns the path."""
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    make = _module(HERE.parents[1] / "toolkit/tests/conftest.py").dense_tflite
+    return lambda name="tiny.tflite", **options: make(tmp_path / name, **options)
+
+
+@pytest.fixture
+def tiny_onnx(tmp_path: Path) -> Build:
+    """The same as ONNX."""
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    make = _module(HERE.parents[1] / "toolkit/tests/conftest.py").dense_onnx
+    return lambda name="tiny.onnx", **options: make(tmp_path / name, **options)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.errors import DataError
-from edgekit.sessions.quantized import decoder, encoder, stored
 from edgekit.sessions.session import Session, View, Write, fits
 from edgekit.tensors import TensorSpec
 
-Array = NDArray[Any]
-Encode = Callable[[Array, Array], None]
-Decode = Callable[[Array, Array | None], Array]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[Any]"
+Encode: TypeAlias = "Callable[[Array, Array], None]"
+Decode: TypeAlias = "Callable[[Array, Array | None], Array]"
 
 
 class Lane:
@@ -31,7 +32,7 @@ class Lane:
         self.session = session
         self._inputs = session.inputs
         self._dtypes = [result_dtype(spec) for spec in self._inputs]
-        self._encode = [encoder(spec) if spec.quantization else None for spec in self._inputs]
+        self._encode = [_encode(spec) for spec in self._inputs]
         self._decode = [_decode(spec) for spec in session.outputs]
         self._results = [result_dtype(spec) for spec in session.outputs]
         self._shapes: list[tuple[int, ...]] | None = None
@@ -207,6 +208,8 @@ class Lane:
         for spec, value in zip(self._inputs, ready, strict=True):
             if spec.name in self.session.quantizes_inputs:
                 _refuse_nan(value, spec)
+        from edgekit.sessions.quantized import stored
+
         raw = self.session.run({spec.name: stored(named[spec.name], spec) for spec in self._inputs})
         results = []
         for number, (spec, decode) in enumerate(
@@ -313,8 +316,18 @@ def _refuse_nan(values: Array, spec: TensorSpec) -> None:
         raise DataError(message)
 
 
+def _encode(spec: TensorSpec) -> Encode | None:
+    if spec.quantization is None:
+        return None
+    from edgekit.sessions.quantized import encoder
+
+    return encoder(spec)
+
+
 def _decode(spec: TensorSpec) -> Decode:
     if spec.quantization is not None:
+        from edgekit.sessions.quantized import decoder
+
         return decoder(spec)
     if spec.dtype == "float16":
         return _widened
@@ -364,4 +377,8 @@ def _ready(value: Any, spec: TensorSpec) -> Array:
         message = f"input {spec.name!r}: {told}, the model takes ({shown}); {hint}"
         raise DataError(message)
     is_real = spec.quantization is not None or spec.dtype.startswith("float")
-    return array if is_real or is_text else stored(array, spec)
+    if is_real or is_text:
+        return array
+    from edgekit.sessions.quantized import stored
+
+    return stored(array, spec)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from edgekit.model import Model
-from edgekit.opening import Options, Source
-from edgekit.sessions import CPU, Backend, Providers
+from edgekit.reading import Reading, Source
+
+if TYPE_CHECKING:
+    from edgekit.model import Model
+    from edgekit.sessions import Backend, Providers
+
+_CPU = ("CPUExecutionProvider",)
 
 
 def load(
@@ -15,7 +20,7 @@ def load(
     *,
     threads: int = 1,
     backend: Backend = "auto",
-    providers: Providers = CPU,
+    providers: Providers = _CPU,
     instances: int = 1,
     signature: str | None = None,
     preprocess: str | Mapping[str, str] | None = None,
@@ -57,6 +62,10 @@ def load(
         UsageError: an option that makes no sense, or not with this file.
         DataError: `labels` cannot be read.
     """
+    reading = Reading(source)
+    from edgekit.model import Model  # while the file is read
+    from edgekit.opening import Options
+
     options = Options(
         threads=threads,
         backend=backend,
@@ -69,4 +78,4 @@ def load(
         public_key=public_key,
         probe=probe,
     )
-    return Model(source, options)
+    return Model(source, options, reading)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
+from _thread import allocate_lock
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakSet
-
-from numpy.typing import NDArray
 
 from edgekit.errors import ClosedError, DataError, VerificationError
 from edgekit.lane import Lane, result_dtype
-from edgekit.opening import Options, Source, open_serving
+from edgekit.opening import Options, open_serving
 from edgekit.serving import Serving
 from edgekit.state import State
 from edgekit.tensors import TensorSpec
@@ -23,12 +21,15 @@ from edgekit.turns import Turns
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+    from numpy.typing import NDArray
+
     from edgekit.classification import Image, Prediction
     from edgekit.observation import Observer
     from edgekit.preprocess import Preprocess
+    from edgekit.reading import Reading, Source
     from edgekit.stream import Stream
 
-Array = NDArray[Any]
+Array: TypeAlias = "NDArray[Any]"
 _T = TypeVar("_T")
 
 
@@ -39,16 +40,16 @@ class Model:
     and waits for one where all are busy.
     """
 
-    def __init__(self, source: Source, options: Options) -> None:
+    def __init__(self, source: Source, options: Options, reading: Reading | None = None) -> None:
         """Open `source`; see `edgekit.load`."""
         self._source = source
         self._options = options
-        self._serving = open_serving(source, options)
+        self._serving = open_serving(source, options, reading)
         self._gone = ""
         self._observers: tuple[Observer, ...] = ()
-        self._change = threading.Lock()
+        self._change = allocate_lock()
         """Held for as long as a swap takes."""
-        self._start = threading.Lock()
+        self._start = allocate_lock()
         """Held for moments only."""
         self._executor: ThreadPoolExecutor | None = None
         self._state = State(self._serving)
@@ -414,12 +415,12 @@ class Model:
 
     def _leave_to_parent(self) -> None:
         """In the child after a fork: the runtime's threads did not come along."""
-        self._change, self._start = threading.Lock(), threading.Lock()
+        self._change, self._start = allocate_lock(), allocate_lock()
         if not self._gone:
             self._gone = "was loaded before this process forked"
             idle: Turns[Lane | None] = Turns()
             idle.put(None)
-            object.__setattr__(self._serving, "idle", idle)
+            self._serving.idle = idle
 
     def __enter__(self) -> Model:
         """Close at the end of the block."""

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgekit import seal
 from edgekit.errors import DataError, UsageError, VerificationError
 from edgekit.lane import Lane
 from edgekit.manifest import damaged_manifest
-from edgekit.mapped_file import file_name, map_file, unreadable
+from edgekit.reading import Reading, Source
 from edgekit.serving import Serving
-from edgekit.sessions import Backend, Providers, Session, open_session
-from edgekit.source_kind import SourceKind, sniff, sniff_bytes
+from edgekit.sessions import Backend, Providers, Session, import_runtime, open_session
 
 if TYPE_CHECKING:
     from edgekit.preprocess import Preprocess
 
-Source = str | os.PathLike[str] | bytes
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(NamedTuple):
     """How a file is opened; see `edgekit.load`."""
 
     threads: int
@@ -38,8 +32,13 @@ class Options:
     probe: bool
 
 
-def open_serving(source: Source, options: Options) -> Serving:
+def open_serving(source: Source, options: Options, reading: Reading | None = None) -> Serving:
     """Check a file, open it as often as there are instances, and test it if asked to.
+
+    Args:
+        source: the file, or its content.
+        options: how to open it.
+        reading: of this source, if it has begun.
 
     Raises:
         SourceError, VerificationError, MissingDependencyError, UsageError, CrashError: see
@@ -48,7 +47,9 @@ def open_serving(source: Source, options: Options) -> Serving:
     if options.instances < 1:
         message = f"instances={options.instances}: not a number of instances; give 1 or more"
         raise UsageError(message)
-    name, checked = _checked(source, options)
+    reading = reading or Reading(source)
+    import_runtime(reading.kind, options.backend)  # meanwhile
+    name, checked = reading.name, _checked(reading, options)
     if options.probe:
         from edgekit.load_probe import probe
 
@@ -72,37 +73,30 @@ def open_serving(source: Source, options: Options) -> Serving:
     return _serving(name, sessions, options)
 
 
-def _checked(source: Source, options: Options) -> tuple[str, Source]:
-    """What messages call the file, and what to open: its content as it was when it was checked.
-
-    TFLite files are read whole: the interpreter would map the file, and the process would die
-    were it written over. ONNX Runtime reads a file once, and copies what it needs.
-    """
-    if isinstance(source, bytes):
-        name, path, content = "model", None, source
-        kind: SourceKind = sniff_bytes(source, name)
-    else:
-        path = os.fspath(source)
-        name, kind, content = file_name(path), sniff(path), None
-        if kind == "tflite" or (kind == "onnx" and options.public_key is not None):
-            try:
-                with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-                    content = file.read()
-            except OSError as error:
-                raise unreadable(path, error) from None
-    if kind in {"tflite", "onnx"}:
-        data = (
-            map_file(path) if path is not None and content is None else memoryview(content or b"")
-        )
+def _checked(reading: Reading, options: Options) -> Source:
+    """What to open: the file's content as it was when it was checked, of ONNX files the path."""
+    reading.wait()
+    content, name = reading.content, reading.name
+    if reading.kind in {"tflite", "onnx"}:
         if options.public_key is not None:
             from edgekit import signing
 
-            signing.verify(data, options.public_key, name)
-        if not seal.check(data, name):
+            if content is None:
+                content = bytes(reading.data())
+            signing.verify(content, options.public_key, name)
+        data = reading.data() if content is None else memoryview(content)
+        if not reading.is_sealed:
             from edgekit import guard
 
-            guard.check(data, kind, name)
-    return name, source if content is None else content
+            guard.check(data, reading.kind, name)
+        elif options.self_test:
+            from edgekit import seal
+
+            seal.read(data, name)
+    if content is not None:
+        return content
+    assert reading.path is not None
+    return reading.path
 
 
 def _session(checked: Source, name: str, options: Options) -> Session:

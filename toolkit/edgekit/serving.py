@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgekit.lane import Lane
@@ -14,31 +13,41 @@ if TYPE_CHECKING:
     from edgekit.preprocess import Preprocess
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Serving:
     """The lanes of one file. Whoever takes one has it alone until it is given back."""
 
-    name: str
-    """What messages call the file."""
-    lanes: tuple[Lane, ...]
-    manifest: dict[str, Any]
-    inputs: tuple[TensorSpec, ...]
-    """Without those that only carry state."""
-    outputs: tuple[TensorSpec, ...]
-    states: tuple[tuple[int, int], ...]
-    """Input and output of the session that belong together, by their numbers."""
-    labels: tuple[str, ...]
-    preprocess: Mapping[str, Preprocess]
-    idle: Turns[Lane | None] = field(default_factory=Turns)
-    """Lanes that nobody uses; None once there will be no more."""
+    def __init__(
+        self,
+        *,
+        name: str,
+        lanes: tuple[Lane, ...],
+        manifest: dict[str, Any],
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        states: tuple[tuple[int, int], ...],
+        labels: tuple[str, ...],
+        preprocess: Mapping[str, Preprocess],
+    ) -> None:
+        """Offer all lanes.
 
-    is_plain: bool = field(init=False)
-    """Whether there is one output, and no state."""
-
-    def __post_init__(self) -> None:
-        """Offer all lanes."""
-        object.__setattr__(self, "is_plain", len(self.outputs) == 1 and not self.states)
-        for lane in self.lanes:
+        Args:
+            name: what messages call the file.
+            lanes: one for each call that can run at the same time.
+            manifest: of the file.
+            inputs: without those that only carry state.
+            outputs: without those that only carry state.
+            states: input and output of the session that belong together, by their numbers.
+            labels: of the classes.
+            preprocess: by the input's name.
+        """
+        self.name, self.lanes, self.manifest = name, lanes, manifest
+        self.inputs, self.outputs, self.states = inputs, outputs, states
+        self.labels, self.preprocess = labels, preprocess
+        self.is_plain = len(outputs) == 1 and not states
+        """Whether there is one output, and no state."""
+        self.idle: Turns[Lane | None] = Turns()
+        """Lanes that nobody uses; None once there will be no more."""
+        for lane in lanes:
             self.idle.put(lane)
 
     def retire(self) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.errors import DataError
 from edgekit.lane import result_dtype
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from edgekit.serving import Serving
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections import deque
-from threading import Lock
 from time import monotonic, sleep
 from typing import Generic, TypeVar
 
@@ -21,7 +21,7 @@ class _Waiting(Generic[T]):
     def __init__(self) -> None:
         self.since = monotonic()
         self.given: list[T] = []
-        self.wake = Lock()
+        self.wake = allocate_lock()
         self.wake.acquire()
 
 

@@ -7,9 +7,11 @@ with open_session("mnist.int8.tflite", threads=2) as session:
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Literal, get_args
 
-from edgekit.errors import SourceError, UsageError
+from edgekit._lazy import need
+from edgekit.errors import EdgekitError, SourceError, UsageError
 from edgekit.mapped_file import file_name
 from edgekit.sessions.session import CPU, Providers, Session
 from edgekit.source_kind import sniff, sniff_bytes
@@ -24,6 +26,20 @@ _OF: dict[str, tuple[Backend, ...]] = {
     "tflite": ("litert", "tflite-runtime"),
     "onnx": ("onnxruntime",),
 }
+
+
+def import_runtime(kind: str, backend: Backend) -> None:
+    """Import what will open a file of `kind`: something to do while the file is being read.
+
+    What is missing is told when a file is opened.
+    """
+    with suppress(EdgekitError):
+        if kind == "tflite":
+            from edgekit.sessions.litert import find_runtime
+
+            find_runtime(backend)
+        elif kind == "onnx":
+            need("onnxruntime", extra="onnx")
 
 
 def open_session(

@@ -6,12 +6,14 @@ See `edgekit.sessions.quantized.decoder` for what is promised.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BLOCK: Final = 80 << 10
 """Most elements at a time: 320 KiB of float32, which the L2 cache of a small board holds."""

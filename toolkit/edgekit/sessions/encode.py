@@ -7,14 +7,16 @@ tensor's size is allocated. See `edgekit.sessions.quantized.encoder` for what is
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.errors import DataError, SourceError
 from edgekit.sessions.decode import BLOCK, columns, flat, limits, pieces, storage
 from edgekit.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _SMALL: Final = 1 << 10
 """Up to so many elements, a call of NumPy costs more by being a call than by what it does."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit import tflite_metadata
 from edgekit._lazy import need
@@ -22,6 +21,9 @@ from edgekit.manifest import MANIFEST_KEY, parse_manifest
 from edgekit.mapped_file import file_name, map_file
 from edgekit.sessions.session import Session, closed, with_version
 from edgekit.tensors import Quantization, TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _OUTSIDE = frozenset({"VAR_HANDLE", "CALL_ONCE"})
 """Operators of variables that live outside the graph."""
@@ -270,7 +272,7 @@ def _chosen(path: str, asked: str | None, signatures: tuple[str, ...]) -> str | 
     return signatures[0] if signatures else None
 
 
-def _runtime(backend: str) -> tuple[Any, str]:
+def find_runtime(backend: str) -> tuple[Any, str]:
     """The interpreter module and the package it is from."""
     if backend in {"auto", "litert"}:
         try:
@@ -291,7 +293,7 @@ def _runtime(backend: str) -> tuple[Any, str]:
 
 
 def _opened(path: str, content: bytes | None, threads: int, backend: str) -> tuple[Any, str]:
-    module, package = _runtime(backend)
+    module, package = find_runtime(backend)
     if package == "tflite-runtime":
         if "tensorflow" in sys.modules:
             message = (

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from copy import copy
 from functools import cache, partial
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit.errors import EdgekitError, UsageError, VerificationError
@@ -18,6 +17,9 @@ from edgekit.manifest import MANIFEST_KEY, damaged_manifest, parse_manifest
 from edgekit.mapped_file import file_name
 from edgekit.sessions.session import CPU, Providers, Session, closed, with_version
 from edgekit.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _QUIET = 4
 """What goes wrong is raised; ONNX Runtime need not print it as well."""

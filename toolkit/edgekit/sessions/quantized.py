@@ -15,10 +15,9 @@ docs/rounding.md has the rule, and where the runtimes' own operators differ from
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.errors import DataError
 from edgekit.sessions.decode import as_float32, storage
@@ -27,8 +26,11 @@ from edgekit.sessions.encode import make as make_encoder
 from edgekit.sessions.encode import no_number
 from edgekit.tensors import TensorSpec
 
-Encode = Callable[[NDArray[Any], NDArray[Any]], None]
-Decode = Callable[[NDArray[Any], "NDArray[np.float32] | None"], NDArray[np.float32]]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Encode: TypeAlias = "Callable[[NDArray[Any], NDArray[Any]], None]"
+Decode: TypeAlias = "Callable[[NDArray[Any], NDArray[np.float32] | None], NDArray[np.float32]]"
 
 
 def quantize(values: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.errors import ClosedError, DataError, EdgekitError
-from edgekit.sessions.quantized import dequantize, stored
 from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from edgekit.data_checks import PixelRange
 
 Providers = Sequence[str | tuple[str, dict[str, Any]]]
@@ -22,10 +22,10 @@ Providers = Sequence[str | tuple[str, dict[str, Any]]]
 CPU: Final = ("CPUExecutionProvider",)
 """The provider that is always there."""
 
-View = Callable[[], NDArray[Any]]
+View: TypeAlias = "Callable[[], NDArray[Any]]"
 """Gives the runtime's own memory of a tensor, in the stored dtype, without a copy."""
 
-Write = Callable[[Any, NDArray[Any]], object]
+Write: TypeAlias = "Callable[[Any, NDArray[Any]], object]"
 
 
 class Session(ABC):
@@ -143,6 +143,8 @@ class Session(ABC):
             DataError: as `run`; and NaN, or fractions, where the file takes integers.
             VerificationError: the runtime fails.
         """
+        from edgekit.sessions.quantized import dequantize, stored
+
         specs = {spec.name: spec for spec in self.inputs}
         raw = self.run(
             {

@@ -1,0 +1,90 @@
+"""A model file while it is read and looked at; if it is large, beside what else loading does."""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock, start_new_thread
+
+from edgekit import seal
+from edgekit.mapped_file import file_name, map_file, unreadable
+from edgekit.source_kind import sniff, sniff_bytes
+
+Source = str | os.PathLike[str] | bytes
+
+_LARGE_BYTES = 1 << 19
+"""From here on reading takes as long as to begin a thread and to switch to it and back."""
+
+
+class Reading:
+    """What is in a file, and whether it is as it was sealed.
+
+    TFLite files are read whole: the interpreter would map the file, and the process would die
+    were it written over. ONNX Runtime reads a file once, and copies what it needs.
+    """
+
+    def __init__(self, source: Source) -> None:
+        """Begin to read `source`, a path or the content of a file.
+
+        Raises:
+            SourceError: there is no such file, or it is no model.
+        """
+        self.content: bytes | None = None
+        """None for an ONNX file, which is not read but mapped, and for other kinds."""
+        self.is_sealed = False
+        self._error: BaseException | None = None
+        if isinstance(source, bytes):
+            self.path, self.name = None, "model"
+            self.kind = sniff_bytes(source, self.name)
+            self.content = source
+        else:
+            self.path = os.fspath(source)
+            self.name, self.kind = file_name(self.path), sniff(self.path)
+        self._pending = allocate_lock()
+        if self._size() < _LARGE_BYTES:
+            self._read()
+            return
+        self._pending.acquire()
+        try:
+            start_new_thread(self._read_beside, ())
+        except RuntimeError:  # no more threads
+            self._read_beside()
+
+    def wait(self) -> None:
+        """Until all is read.
+
+        Raises:
+            SourceError: it cannot be read, or is not what it was when it was sealed.
+        """
+        with self._pending:
+            if self._error is not None:
+                raise self._error
+
+    def _size(self) -> int:
+        if self.content is not None:
+            return len(self.content)
+        return os.stat(self.path).st_size  # type: ignore[arg-type] # noqa: PTH116
+
+    def _read_beside(self) -> None:
+        try:
+            self._read()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._pending.release()
+
+    def _read(self) -> None:
+        if self.kind == "tflite" and self.path is not None:
+            try:
+                with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123
+                    self.content = file.read()
+            except OSError as error:
+                raise unreadable(self.path, error) from None
+        if self.kind in {"tflite", "onnx"}:
+            self.is_sealed = seal.check(self.data(), self.name)
+
+    def data(self) -> memoryview:
+        """The whole file, read or mapped."""
+        if self.content is not None:
+            return memoryview(self.content)
+        assert self.path is not None
+        return map_file(self.path)

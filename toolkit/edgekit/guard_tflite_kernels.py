@@ -91,11 +91,41 @@ def _fully_connected(step: Step) -> str | None:
     return _choices(step, None, 0) or _rescaled(step, step.inputs[0], step.inputs[1])
 
 
+def _slides(
+    step: Step, strides: tuple[int, int], kernel: tuple[int, int], dilations: tuple[int, int]
+) -> str | None:
+    """Height and width of the result follow from those of the input."""
+    given, made = step.inputs[0], step.outputs[0]
+    if given is None or given.is_free or made.is_free:
+        return None
+    if not len(given.shape) == len(made.shape) == 4:
+        return None
+    for axis in (0, 1):
+        reach = given.shape[1 + axis]
+        if step.option(0):
+            reach -= (kernel[axis] - 1) * dilations[axis]
+        if made.shape[1 + axis] != -(-reach // strides[axis]):
+            return f"of shape {given.shape} with strides {strides} makes shape {made.shape}"
+    return None
+
+
+def _pool(step: Step) -> str | None:
+    said = _window((1, 2, 3, 4), (), 0, 5)(step)
+    strides, kernel = (step.option(2), step.option(1)), (step.option(4), step.option(3))
+    return said or _slides(step, strides, kernel, (1, 1))
+
+
 def _convolution(step: Step) -> str | None:
     said = _window((1, 2), (4, 5), 0, 3)(step)
     given, weights, made = step.inputs[0], step.inputs[1], step.outputs[0]
     assert given is not None
     assert weights is not None
+    if not said and len(weights.shape) == 4:
+        strides, dilations = (
+            (step.option(2), step.option(1)),
+            (step.option(5, 1), step.option(4, 1)),
+        )
+        said = _slides(step, strides, (weights.shape[1], weights.shape[2]), dilations)
     if said or given.is_free or not len(given.shape) == len(weights.shape) == 4:
         return said or _rescaled(step, given, weights)
     groups, left = divmod(given.shape[3], weights.shape[3]) if weights.shape[3] else (0, 0)
@@ -111,6 +141,12 @@ def _depthwise(step: Step) -> str | None:
     given, weights = step.inputs[0], step.inputs[1]
     assert given is not None
     assert weights is not None
+    if not said and len(weights.shape) == 4:
+        strides, dilations = (
+            (step.option(2), step.option(1)),
+            (step.option(6, 1), step.option(5, 1)),
+        )
+        said = _slides(step, strides, (weights.shape[1], weights.shape[2]), dilations)
     if said or given.is_free or not len(given.shape) == len(weights.shape) == 4:
         return said or _rescaled(step, given, weights)
     if weights.shape[0] != 1 or weights.shape[3] != given.shape[3] * step.option(3):
@@ -240,7 +276,7 @@ _ARITHMETIC = frozenset(
 _RULES: Mapping[str, Rule] = {
     **SIZE_RULES,
     "ADD": _sum,
-    "AVERAGE_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
+    "AVERAGE_POOL_2D": _pool,
     "CONV_2D": _convolution,
     "CONV_3D": _window((1, 2, 3), (5, 6, 7), 0, 4),
     "CONV_3D_TRANSPOSE": _window((1, 2, 3), (5, 6, 7), 0, 4),
@@ -254,10 +290,10 @@ _RULES: Mapping[str, Rule] = {
     "LESS": _comparison,
     "LESS_EQUAL": _comparison,
     "L2_NORMALIZATION": _has_axes,
-    "L2_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
+    "L2_POOL_2D": _pool,
     "LOCAL_RESPONSE_NORMALIZATION": _neighbours,
     "LOG_SOFTMAX": _has_axes,
-    "MAX_POOL_2D": _window((1, 2, 3, 4), (), 0, 5),
+    "MAX_POOL_2D": _pool,
     "PACK": _pack,
     "QUANTIZE": _same_shape,
     "MEAN": _reduced,

@@ -76,6 +76,9 @@ def _ends(
     if low not in condition.inputs or bound is None:
         return None
     at = condition.inputs.index(low)
+    always = body.tensors[body.outputs[at]].number
+    if always is not None:
+        return always >= bound
     step = _step(body, at)
     if step is None:
         return None

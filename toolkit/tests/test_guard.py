@@ -176,6 +176,15 @@ def test_a_stride_of_zero_is_refused() -> None:
     refuse(convolution(strideW=0), "CONV_2D has strides")
 
 
+def test_a_stride_that_cannot_give_the_shape_is_refused() -> None:
+    refuse(convolution(strideW=4096), r"of shape \(1, 4, 4, 1\) with strides \(1, 4096\)")
+
+
+def test_an_order_of_axes_that_is_none_is_refused() -> None:
+    step = Step(name="TRANSPOSE", inputs=[0, 1], outputs=[2])
+    refuse(one(step, Node(shape=(1, 4)), numbers(0, 0), Node(shape=(4, 1))), "in the order")
+
+
 def test_an_unknown_padding_is_refused() -> None:
     refuse(convolution(padding=7), "padding 7")
 

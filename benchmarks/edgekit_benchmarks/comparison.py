@@ -193,7 +193,7 @@ def reference(before: Row, after: Row) -> Ratio | None:
     Of each process, the quickest loop; None where a result has none.
     """
     loops = [[min(run) for run in row.reference_ns if run] for row in (after, before)]
-    return unpaired_values(*loops) if all(loops) else None
+    return unpaired_values(*loops, widen=False) if all(loops) else None
 
 
 def _notes(row: RowChange) -> Iterator[str]:

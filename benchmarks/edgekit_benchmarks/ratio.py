@@ -129,8 +129,16 @@ def unpaired_values(
     *,
     noise: float = NOISE,
     valid: bool = True,
+    widen: bool = True,
 ) -> Ratio:
     """The same of one positive value a process.
+
+    Args:
+        ours: the values.
+        theirs: those it is compared with.
+        noise: so far from 1 the interval has to be for a verdict.
+        valid: whether both may be trusted.
+        widen: the interval, where the processes scatter.
 
     >>> unpaired_values([3.0, 3.0, 3.0, 3.0], [2.0, 2.0, 2.0, 2.0])
     Ratio(value=1.5, low=1.5, high=1.5, confidence=0.9714286, noise=0.01, valid=True)
@@ -139,7 +147,7 @@ def unpaired_values(
     cut, confidence = _cut(*sorted((len(ours), len(theirs))))
     low, high = pairs[cut], pairs[-1 - cut]
     mine, other = of_medians(ours), of_medians(theirs)
-    if max(mine.high / mine.low, other.high / other.low) > _SCATTERED:
+    if widen and max(mine.high / mine.low, other.high / other.low) > _SCATTERED:
         low, high = min(low, mine.low / other.high), max(high, mine.high / other.low)
     return Ratio(
         value=statistics.median(pairs),

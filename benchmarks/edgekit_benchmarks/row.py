@@ -10,6 +10,7 @@ from typing import Any
 
 from edgekit_benchmarks import percentile
 from edgekit_benchmarks.fields import Fields
+from edgekit_benchmarks.outliers import Outliers
 
 _CHANGED = 0.02
 """A stored median further than that from what the samples say was not computed from them."""
@@ -165,9 +166,12 @@ class Row:
         return percentile.of_processes(self.samples_ns, percent)
 
     def of_starts(self, name: str) -> float | None:
-        """The median over the processes of one of the values of `StartRecord`."""
+        """The median over the processes of one of the values of `StartRecord`; bytes are whole."""
         values = self.start_values(name)
-        return statistics.median(values) if values else None
+        if not values:
+            return None
+        is_whole = name.endswith("_bytes")
+        return statistics.median_low(values) if is_whole else statistics.median(values)
 
     def start_values(self, name: str) -> list[float]:
         """That value of each process that has it."""
@@ -191,6 +195,7 @@ class Row:
             "processes": self.processes,
             **self._percentiles(),
             "throughput_per_s": round(self.throughput_per_s, 3),
+            "outliers": Outliers.of(list(chain.from_iterable(self.samples_ns))).to_dict(),
             **{
                 name: self.of_starts(name)
                 for name in (

@@ -6,12 +6,13 @@ import os
 import time
 from _thread import allocate_lock
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
-from edgekit.errors import ClosedError, DataError, VerificationError
-from edgekit.lane import Lane, result_dtype
+from edgekit.async_calls import AsyncCalls
+from edgekit.errors import ClosedError, DataError, UsageError
+from edgekit.interface import check_replaceable
+from edgekit.lane import Lane
 from edgekit.opening import Options, open_serving
 from edgekit.serving import Serving
 from edgekit.state import State
@@ -19,8 +20,6 @@ from edgekit.tensors import TensorSpec
 from edgekit.turns import Turns
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
     from numpy.typing import NDArray
 
     from edgekit.classification import Image, Prediction
@@ -30,10 +29,9 @@ if TYPE_CHECKING:
     from edgekit.stream import Stream
 
 Array: TypeAlias = "NDArray[Any]"
-_T = TypeVar("_T")
 
 
-class Model:
+class Model(AsyncCalls):
     """A loaded model; made by `edgekit.load`. Use it in ``with``, or close it.
 
     It may be called from many threads at once: each call has an instance of the runtime alone,
@@ -42,16 +40,13 @@ class Model:
 
     def __init__(self, source: Source, options: Options, reading: Reading | None = None) -> None:
         """Open `source`; see `edgekit.load`."""
+        super().__init__()
         self._source = source
         self._options = options
         self._serving = open_serving(source, options, reading)
-        self._gone = ""
         self._observers: tuple[Observer, ...] = ()
         self._change = allocate_lock()
         """Held for as long as a swap takes."""
-        self._start = allocate_lock()
-        """Held for moments only."""
-        self._executor: ThreadPoolExecutor | None = None
         self._state = State(self._serving)
         _loaded.add(self)
 
@@ -135,9 +130,9 @@ class Model:
             if lane is None:
                 serving, lane = self._next(serving)
             try:
-                if len(arrays) == 1:
+                if len(arrays) == 1 and out.__class__ is not dict:
                     return lane.call_one(arrays[0], out)  # type: ignore[arg-type]
-                return lane.call(arrays, None if out is None else (out,))[0]  # type: ignore[arg-type]
+                return lane.call(arrays, _places(lane, out))[0]
             finally:
                 serving.idle.put(lane)
         specs = serving.outputs
@@ -200,7 +195,7 @@ class Model:
             given = arrays if carried is None else carried.join(serving, arrays)
             made = lane.call(given, _places(lane, out))
             if carried is not None:
-                carried.keep(made)
+                carried.keep(made if out is None else [array.copy() for array in made])
             took = time.perf_counter_ns() - begun
         finally:
             serving.idle.put(lane)
@@ -247,34 +242,6 @@ class Model:
         return ClosedError(
             f"model {self._serving.name}: {self._gone or 'is closed'}; load it again"
         )
-
-    # ---- from asyncio -------------------------------------------------------
-
-    async def call_async(self, *arrays: Any, out: Any = None) -> Any:
-        """Like calling it, in a thread of the model's own: the event loop goes on meanwhile."""
-        return await self._away(partial(self, *arrays, out=out))
-
-    async def run_async(
-        self, inputs: Mapping[str, Any], out: Mapping[str, Array] | None = None
-    ) -> dict[str, Array]:
-        """Like `run`, in a thread of the model's own."""
-        return await self._away(partial(self.run, inputs, out))
-
-    async def classify_async(self, image: Image, top: int = 5) -> list[Prediction]:
-        """Like `classify`, in a thread of the model's own."""
-        return await self._away(partial(self.classify, image, top))
-
-    async def _away(self, work: Callable[[], _T]) -> _T:
-        import asyncio  # these two here, because they cost more than all else that loading imports
-        from concurrent.futures import ThreadPoolExecutor
-
-        with self._start:
-            if self._gone:
-                raise self._closed()
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(self.instances, "edgekit-model")
-            task = asyncio.get_running_loop().run_in_executor(self._executor, work)
-        return await task
 
     # ---- pictures and streams -----------------------------------------------
 
@@ -340,6 +307,9 @@ class Model:
         Returns:
             Call it to observe no more.
         """
+        if not callable(observer):
+            message = f"observe: {observer!r} is no function; give one that takes an Observation"
+            raise UsageError(message)
         with self._change:
             self._observers = (*self._observers, observer)
 
@@ -391,7 +361,7 @@ class Model:
                 raise self._closed()
             new = open_serving(source, self._options)
             try:
-                _compare(self._serving, new)
+                check_replaceable(self._serving, new)
                 if not self._options.self_test:
                     golden.self_test(new.lanes[0].session, new.name)
             except BaseException:
@@ -406,12 +376,8 @@ class Model:
         with self._change:
             if self._gone:
                 return
-            with self._start:
-                self._gone = "is closed"
-                executor, self._executor = self._executor, None
+            self._end("is closed")
         self._serving.retire()
-        if executor is not None:
-            executor.shutdown(wait=False)
 
     def _leave_to_parent(self) -> None:
         """In the child after a fork: the runtime's threads did not come along."""
@@ -431,41 +397,18 @@ class Model:
         self.close()
 
 
-def _places(lane: Lane, out: Mapping[str, Array] | None) -> list[Array | None] | None:
+def _places(lane: Lane, out: Array | Mapping[str, Array] | None) -> list[Array | None] | None:
+    """Where to put each output of the session: an array is for the only one."""
     if out is None:
         return None
+    if not isinstance(out, Mapping):
+        return [out]
     names = [spec.name for spec in lane.session.outputs]
     unknown = sorted(set(out) - set(names))
     if unknown:
         message = f"out: no output {unknown[0]!r}; there are: {', '.join(names)}"
         raise DataError(message)
     return [out.get(name) for name in names]
-
-
-def _compare(old: Serving, new: Serving) -> None:
-    """Raise unless callers of `old` can call `new`."""
-    for what, before, after in (
-        ("takes", old.inputs, new.inputs),
-        ("gives", old.outputs, new.outputs),
-    ):
-        was, now = _interface(before), _interface(after)
-        if was != now:
-            message = (
-                f"{new.name}: {what} {now}, the model in service {what} {was}; "
-                "load it as a model of its own"
-            )
-            raise VerificationError(message)
-
-
-def _interface(specs: tuple[TensorSpec, ...]) -> str:
-    """Names, kinds and shapes; all real numbers are alike, however they are stored."""
-    shown = []
-    for spec in specs:
-        dtype = result_dtype(spec)
-        kind = "numbers" if dtype.kind == "f" else str(dtype)
-        sizes = ", ".join("any" if size is None else str(size) for size in spec.shape)
-        shown.append(f"{spec.name}: {kind} ({sizes})")
-    return "; ".join(shown)
 
 
 _loaded: WeakSet[Model] = WeakSet()

@@ -251,3 +251,16 @@ def test_labels_come_from_a_file_or_a_list(tiny: Build, tmp_path: Path) -> None:
 def test_a_self_test_is_refused_where_the_file_has_none(tiny: Build) -> None:
     with pytest.raises(VerificationError, match="has nothing to test itself with"):
         edgekit.load(tiny(), self_test=True)
+
+
+def test_out_may_be_named_where_there_is_one_output(tiny: Build) -> None:
+    out = np.zeros((1, 3), np.float32)
+    with edgekit.load(tiny()) as model:
+        assert model(ROW, out={"scores": out}) is out
+        with pytest.raises(DataError, match="no output 'x'"):
+            model(ROW, out={"x": out})
+
+
+def test_an_observer_must_be_a_function(model: edgekit.Model) -> None:
+    with pytest.raises(UsageError, match="observe: None is no function"):
+        model.observe(None)  # type: ignore[arg-type]

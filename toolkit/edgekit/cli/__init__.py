@@ -14,6 +14,7 @@ import edgekit
 from edgekit.errors import EdgekitError
 
 _COMMANDS = {
+    "bench": "Latency and memory of model files, here and on devices over SSH.",
     "compare": "Two benchmark results, statistically, and a gate for CI.",
     "convert": "Turn a trained model into verified TFLite and ONNX files.",
     "demo": "The whole way on a bundled model and real data, offline, in about a minute.",

@@ -1,0 +1,169 @@
+"""Measure model files on targets; the plug-in behind ``edgekit bench`` and ``edgekit.bench``."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import EdgekitError, UsageError
+from edgekit_benchmarks.assembly import agreement, ratios_of, rows_of, target_record
+from edgekit_benchmarks.bench_request import LOCAL, BenchRequest
+from edgekit_benchmarks.findings import Findings
+from edgekit_benchmarks.input_rows import Feed, FeedMaker
+from edgekit_benchmarks.link import Link, LocalLink
+from edgekit_benchmarks.model_file import ModelFile, each_once, read_model_file
+from edgekit_benchmarks.plan import STARTS, WARM_UP_S, Plan, make_plan
+from edgekit_benchmarks.result import BenchmarkResult, FailureRecord, RatioRecord, Row
+from edgekit_benchmarks.runner import run_all
+from edgekit_benchmarks.target import Target
+from edgekit_benchmarks.target_file import find_target
+from edgekit_benchmarks.target_run import Report, TargetRun
+
+Connect = Callable[[Target], Link]
+
+
+def bench(
+    request: BenchRequest, report: Report, *, connect: Connect | None = None
+) -> BenchmarkResult:
+    """Do what `request` says.
+
+    Args:
+        request: what to measure, where and how.
+        report: told about the progress.
+        connect: opens the link to a target; by default the one that leads there.
+
+    Returns:
+        The result. What could not be measured is in its ``failures``.
+
+    Raises:
+        UsageError: a target that does not exist, or nothing to measure on one.
+        EdgekitError: not a single file can be used; the message is the first one's.
+    """
+    started = _now()
+    targets = {name: find_target(name) for name in request.targets}
+    with tempfile.TemporaryDirectory(prefix="edgekit-bench-input-") as folder:
+        files, feeds, failures = _read(request, Path(folder))
+        plans = [_plan(request, name, files, feeds, report) for name in targets]
+        runs = [
+            TargetRun(
+                plan,
+                _opener(connect or _connect, targets[plan.target]),
+                report,
+                resume=request.resume,
+                wait_s=request.wait_s,
+            )
+            for plan in plans
+        ]
+        found = run_all(runs, report)
+    for one in found:
+        one.url = targets[one.plan.target].url
+    return _assembled(request, found, failures, started)
+
+
+def steps(request: BenchRequest) -> int:
+    """How many steps of progress `bench` will report, at most."""
+    each = request.tries * (STARTS + request.processes) + request.sustained
+    return len(request.targets) * each
+
+
+def _connect(target: Target) -> Link:
+    if target.is_local and target.python is None:
+        return LocalLink(target.name)
+    from edgekit_benchmarks.ssh_link import connect
+
+    return connect(target)
+
+
+def _opener(connect: Connect, target: Target) -> Callable[[], Link]:
+    return lambda: connect(target)
+
+
+def _read(
+    request: BenchRequest, folder: Path
+) -> tuple[list[ModelFile], dict[str, Feed], list[FailureRecord]]:
+    """The files that can be used, their inputs by sha256, and why the others cannot."""
+    files: list[ModelFile] = []
+    errors: list[tuple[Path, EdgekitError]] = []
+    for path in each_once(request.files):
+        try:
+            files.append(read_model_file(path))
+        except EdgekitError as error:
+            errors.append((path, error))
+    maker = FeedMaker(files, request.input, request.preprocess, folder)
+    feeds: dict[str, Feed] = {}
+    usable = []
+    for file in files:
+        try:
+            feeds[file.sha256] = maker.feed(file)
+            usable.append(file)
+        except EdgekitError as error:
+            errors.append((file.path, error))
+    if not usable:
+        raise errors[0][1]
+    failures = [
+        FailureRecord(path=str(path), target=target, threads=None, error=str(error))
+        for path, error in errors
+        for target in request.targets
+    ]
+    return usable, feeds, failures
+
+
+def _plan(
+    request: BenchRequest,
+    target: str,
+    files: Sequence[ModelFile],
+    feeds: dict[str, Feed],
+    report: Report,
+) -> Plan:
+    plan = make_plan(request, target, files, feeds)
+    left_out = [file.path.name for file in files if file.kind == "keras" and target != LOCAL]
+    if not plan.rows:
+        message = (
+            f"{target}: runs no .keras files; convert them first, or measure them here: --on local"
+        )
+        raise UsageError(message)
+    if left_out:
+        report.note(f"{target}: {', '.join(left_out)} left out: .keras is measured here only")
+    return plan
+
+
+def _assembled(
+    request: BenchRequest, found: Sequence[Findings], failures: list[FailureRecord], started: str
+) -> BenchmarkResult:
+    targets = {one.plan.target: target_record(one) for one in found}
+    rows: list[Row] = []
+    ratios: list[RatioRecord] = []
+    for one in found:
+        own = rows_of(one, targets[one.plan.target])
+        ratios += ratios_of(one, own, len(rows))
+        rows += own.values()
+    return BenchmarkResult(
+        started=started,
+        finished=_now(),
+        command=request.command,
+        settings=_settings(request, found),
+        targets=targets,
+        rows=tuple(rows),
+        ratios=tuple(ratios),
+        failures=(*failures, *(failure for one in found for failure in one.failures)),
+    )
+
+
+def _settings(request: BenchRequest, found: Sequence[Findings]) -> dict[str, Any]:
+    asked = asdict(request)
+    for name in ("files", "command", "wait_s", "resume"):
+        del asked[name]
+    settings = asked | {"starts": STARTS, "warm_up_s": WARM_UP_S}
+    if request.sustained:
+        settings["heated_s"] = {one.plan.target: one.heated_s for one in found}
+    if request.replicate:
+        settings["tries"] = [told for one in found for told in agreement(one)]
+    return settings
+
+
+def _now() -> str:
+    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")

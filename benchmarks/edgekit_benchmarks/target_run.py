@@ -1,0 +1,360 @@
+"""Measure a plan on one target, process by process, and keep what is finished."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgekit.errors import CrashError, EdgekitError
+from edgekit_benchmarks.findings import Findings, Taken
+from edgekit_benchmarks.heat import cool_down, heat_up
+from edgekit_benchmarks.journal import Journal
+from edgekit_benchmarks.link import Link
+from edgekit_benchmarks.plan import (
+    STARTS,
+    Plan,
+    PlannedRow,
+    groups_of,
+    in_turn,
+    limit_s,
+    start_spec,
+    steady_spec,
+)
+from edgekit_benchmarks.result import FailureRecord
+
+_ASK_S = 60.0
+_SPARE_S = 30.0
+
+
+class Report(Protocol):
+    """Is told what is done now; `edgekit.progress.Progress` is one."""
+
+    def step(self, text: str) -> None:
+        """The next step begins."""
+
+    def detail(self, text: str) -> None:
+        """What the step is doing."""
+
+    def note(self, text: str) -> None:
+        """Something that stays readable."""
+
+
+class LostError(CrashError):
+    """The target is gone: nothing more can be measured there now."""
+
+
+class TargetRun:
+    """One target, from the first word to the last."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        connect: Callable[[], Link],
+        report: Report,
+        *,
+        resume: bool,
+        wait_s: float,
+        journals: Path | None = None,
+    ) -> None:
+        """Nothing is done yet.
+
+        Args:
+            plan: what to measure.
+            connect: opens the link.
+            report: told what is done.
+            resume: go on where an earlier call was cut off.
+            wait_s: how long to wait while another benchmark has the device.
+            journals: folder of the journals; by default the user's.
+        """
+        self.findings = Findings(plan=plan)
+        self._plan = plan
+        self._connect = connect
+        self._report = report
+        self._resume = resume
+        self._wait_s = wait_s
+        self._journals = journals
+        self._journal: Journal | None = None
+        self._link: Link | None = None
+        self._is_stopped = False
+        self._paths: dict[str, str] = {}
+        self._took_s: dict[str, list[float]] = {"start": [], "steady": []}
+        self._done = {"start": 0, "steady": 0}
+        self._groups = 1
+        self._repeats: dict[str, int] = {}
+
+    @property
+    def finished(self) -> int:
+        """How many processes are finished and kept."""
+        return 0 if self._journal is None else len(self._journal)
+
+    def stop(self) -> None:
+        """End it from another thread, at once: the link is closed, what is finished stays."""
+        self._is_stopped = True
+        if self._link is not None:
+            self._link.close()
+
+    def measure(self) -> Findings:
+        """Do it; a failure is part of the findings, and keeps what was finished before it."""
+        try:
+            with self._connect() as link:
+                self._link = link
+                if self._is_stopped:
+                    return self.findings
+                self._prepare(link)
+                self._measure_rows()
+                with suppress(EdgekitError):
+                    link.request("unlock", timeout_s=_ASK_S)
+            if self._journal is not None:
+                self._journal.remove()
+        except EdgekitError as error:
+            failure = FailureRecord(
+                path="", target=self._plan.target, threads=None, error=str(error)
+            )
+            self.findings.failures.append(failure)
+            if not self._is_stopped:
+                self._report.note(f"{self._plan.target}: given up; {self.finished} processes kept")
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+        return self.findings
+
+    # -- before anything is measured
+
+    def _prepare(self, link: Link) -> None:
+        found = self.findings
+        found.worker_sha256 = str(link.hello.get("sha256", ""))
+        link.request(
+            "lock", wait_s=self._wait_s, timeout_s=self._wait_s + _ASK_S, on_event=self._on
+        )
+        found.facts = link.request("facts", timeout_s=_ASK_S)
+        for row in self._plan.rows:
+            self._send(link, row)
+        fingerprint = self._plan.fingerprint(found.worker_sha256)
+        self._journal = Journal(fingerprint, resume=self._resume, folder=self._journals)
+        found.resumed = self._journal.found
+
+    def _send(self, link: Link, row: PlannedRow) -> None:
+        """The file and its inputs; one that cannot be sent is that row's failure."""
+        wanted = {row.file.sha256: row.file.path}
+        if row.feed.path is not None:
+            wanted[row.feed.record.sha256] = row.feed.path
+        try:
+            for sha256, path in wanted.items():
+                if sha256 not in self._paths:
+                    self._report.detail(f"send {path.name}")
+                    self._paths[sha256] = link.put(path)
+        except EdgekitError as error:
+            self._check_alive(link, error)
+            self.findings.fail([row], error)
+
+    # -- measuring
+
+    def _measure_rows(self) -> None:
+        failed = {(one.path, one.threads) for one in self.findings.failures}
+        rows = [r for r in self._plan.rows if (str(r.file.path), r.threads) not in failed]
+        for attempt in range(self._plan.tries):
+            if attempt and not self._plan.sustained:
+                self._cool()
+            rows = self._start_all(rows, attempt)
+            if rows:
+                self._take_all(rows, attempt)
+
+    def _start_all(self, rows: list[PlannedRow], attempt: int) -> list[PlannedRow]:
+        """Every row in fresh processes of its own; returns those that start."""
+        for number in range(STARTS):
+            if not rows:
+                break
+            self._step(f"start {number + 1} of {STARTS}", rows)
+            for row in in_turn(rows, number):
+                run = f"{attempt}.start.{number}.{row.key}"
+                spec = start_spec(row, self._paths)
+                try:
+                    answer = self._run(run, "start", spec, [row], 0)
+                except LostError:
+                    raise
+                except EdgekitError as error:
+                    self.findings.fail([row], error)
+                    rows = [one for one in rows if one.key != row.key]
+                else:
+                    self.findings.starts.setdefault(row.key, []).append(answer)
+        return rows
+
+    def _take_all(self, rows: list[PlannedRow], attempt: int) -> None:
+        memory = self.findings.facts.get("memory_bytes")
+        available = memory.get("available") if isinstance(memory, Mapping) else None
+        groups = groups_of(
+            rows, self._model_bytes(), available if isinstance(available, int) else None
+        )
+        self._groups = len(groups)
+        if self._plan.sustained and not attempt:
+            self._heat(groups[0])
+        for number in range(self._plan.processes):
+            if not groups:
+                break
+            self._step(f"process {number + 1} of {self._plan.processes}", rows)
+            queue = groups[:: -1 if number % 2 else 1]
+            while queue:
+                group = queue.pop(0)
+                try:
+                    self._take(group, number, attempt)
+                except LostError:
+                    raise
+                except EdgekitError as error:
+                    apart = self._give_up(group, error)
+                    groups = [one for one in groups if one is not group] + apart
+                    queue = apart + queue
+
+    def _give_up(self, group: list[PlannedRow], error: EdgekitError) -> list[list[PlannedRow]]:
+        """Rows that fail together are tried apart; one that fails alone is a failure."""
+        if len(group) == 1:
+            self.findings.fail(group, error)
+            return []
+        self._report.note(f"{error}; its {len(group)} rows get processes of their own")
+        return [[row] for row in group]
+
+    def _take(self, group: Sequence[PlannedRow], number: int, attempt: int) -> None:
+        """Latencies of rows that share a process."""
+        ordered = in_turn(group, number)
+        run = f"{attempt}.steady.{number}.{'+'.join(sorted(row.key for row in group))}"
+        budget_s = self._plan.budget_s
+        spec = steady_spec(ordered, self._paths, repeats=self._repeats, budget_s=budget_s)
+        answer = self._run(run, "steady", spec, ordered, budget_s)
+        self.findings.timer_ns.append(answer["timer_ns"])
+        self.findings.empty_call_ns.append(answer["empty_call_ns"])
+        for key, taken in answer["rows"].items():
+            self._repeats.setdefault(key, taken["repeats"])
+            self.findings.steady.setdefault(key, []).append(
+                Taken(
+                    attempt=attempt,
+                    process=run,
+                    answer=taken | {"reference_ns": answer.get("reference_ns", [])},
+                )
+            )
+
+    def _run(
+        self,
+        run: str,
+        kind: str,
+        spec: dict[str, Any],
+        rows: Sequence[PlannedRow],
+        budget_s: float,
+    ) -> dict[str, Any]:
+        """What a process answers, now or earlier; one that died is tried once more."""
+        assert self._journal is not None
+        kept = self._journal.get(run)
+        if kept is None:
+            begun = time.monotonic()
+            limit = limit_s(rows, self._quick_s(), budget_s)
+            try:
+                kept = self._ask(spec, limit)
+            except LostError:
+                raise
+            except CrashError:
+                kept = self._ask(spec, limit)
+            self._took_s[kind].append(time.monotonic() - begun)
+            self._journal.add(run, kept)
+        self._done[kind] += 1
+        self.findings.watch.extend(kept["watch"])
+        self.findings.clock.extend(
+            [*kept.get("clock", []), *kept["answer"].get("clock_events", [])]
+        )
+        answer: dict[str, Any] = kept["answer"]
+        return answer
+
+    def _ask(self, spec: dict[str, Any], limit: float) -> dict[str, Any]:
+        assert self._link is not None
+        try:
+            return self._link.request(
+                "run",
+                spec=spec,
+                limit_s=limit,
+                memory_bytes=None,
+                timeout_s=limit + _SPARE_S,
+                on_event=self._on,
+            )
+        except EdgekitError as error:
+            self._check_alive(self._link, error)
+            raise
+
+    @staticmethod
+    def _check_alive(link: Link, error: EdgekitError) -> None:
+        """Whether it was a row that failed, or all of the target."""
+        try:
+            link.request("facts", timeout_s=_SPARE_S)
+        except EdgekitError:
+            raise LostError(str(error)) from error
+
+    # -- heat
+
+    def _heat(self, group: Sequence[PlannedRow]) -> None:
+        self._report.step(f"{self._plan.target}: heat up, up to a quarter of an hour")
+
+        def work(seconds: float) -> list[dict[str, Any]]:
+            spec = steady_spec(group, self._paths, repeats={}, budget_s=seconds / len(group))
+            found: list[dict[str, Any]] = self._ask(spec, limit_s(group, self._quick_s(), seconds))[
+                "watch"
+            ]
+            return found
+
+        self.findings.heated_s = heat_up(work, self._report.detail)
+
+    def _cool(self) -> None:
+        link = self._link
+        assert link is not None
+
+        def temperature() -> float | None:
+            told = link.request("facts", timeout_s=_ASK_S).get("temperature_c")
+            return float(told) if isinstance(told, int | float) else None
+
+        before = self.findings.facts.get("temperature_c")
+        if isinstance(before, int | float):
+            cool_down(float(before), temperature, self._report.detail)
+
+    # -- what starts told
+
+    def _model_bytes(self) -> dict[str, int | None]:
+        return {
+            key: max((one["memory"]["model_bytes"] for one in answers), default=None)
+            for key, answers in self.findings.starts.items()
+        }
+
+    def _quick_s(self) -> dict[str, float]:
+        return {
+            key: max(one["load_ns"] + one["first_inference_ns"] for one in answers) / 1e9
+            for key, answers in self.findings.starts.items()
+        }
+
+    # -- progress
+
+    def _step(self, text: str, rows: Sequence[PlannedRow]) -> None:
+        named = rows[0].label if len(rows) == 1 else f"{len(rows)} rows"
+        self._report.step(f"{self._plan.target}: {text}, {named}{self._left()}")
+
+    def _left(self) -> str:
+        """Roughly, how long it still takes: by what the processes took so far, where known."""
+        plan, rows = self._plan, len(self._plan.rows)
+        steady = plan.tries * plan.processes * self._groups
+        counts = {"start": plan.tries * STARTS * rows, "steady": steady}
+        guesses = plan.guessed_s(rows / self._groups)
+        left_s = 0.0
+        for kind, took in self._took_s.items():
+            each_s = statistics.fmean(took) if took else guesses[kind]
+            left_s += max(0, counts[kind] - self._done[kind]) * each_s
+        return f", about {_rounded(left_s)} left" if left_s >= 1 else ""
+
+    def _on(self, event: dict[str, Any]) -> None:
+        kind = event.get("kind")
+        if kind == "phase":
+            self._report.detail(f"{event.get('name') or ''} {event.get('phase')}".strip())
+        elif kind == "waiting":
+            self._report.detail(f"another benchmark runs ({event.get('holder')}), waiting")
+
+
+def _rounded(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"

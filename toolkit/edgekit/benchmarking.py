@@ -1,0 +1,136 @@
+"""Latency and memory of model files; the work is done by a plug-in, ``edgekit.benchmarks``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from edgekit.errors import MissingDependencyError
+from edgekit.progress import Progress
+
+AnyPath = str | os.PathLike[str]
+
+_MODULES = {
+    "bench": "edgekit_benchmarks.bench_files:bench_files",
+}
+"""Where the plug-ins are that come with edgekit, should its entry points not be installed."""
+
+
+class BenchmarkResult(Protocol):
+    """What was measured; see docs/json.md. The class is `edgekit_benchmarks.BenchmarkResult`."""
+
+    settings: Mapping[str, Any]
+    targets: Mapping[str, Any]
+    """The machines, by the names they were asked for by."""
+    rows: tuple[Any, ...]
+    """A file with a number of threads on a target each: ``p50_ns``, ``samples_ns``, …"""
+    ratios: tuple[Any, ...]
+    failures: tuple[Any, ...]
+    """What was asked for and could not be measured."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing is marked as not to be trusted."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as the result file has it."""
+
+    def write(self, path: AnyPath, *, force: bool = False) -> None:
+        """Put the result file in place.
+
+        Raises:
+            OutputError: it exists, or cannot be written.
+        """
+
+
+def bench(
+    files: AnyPath | Sequence[AnyPath],
+    *,
+    on: str | Sequence[str] = "local",
+    threads: int | Sequence[int] = 1,
+    input: AnyPath | None = None,  # noqa: A002
+    preprocess: str | Sequence[str] = (),
+    accuracy: AnyPath | None = None,
+    processes: int | None = None,
+    seconds: float | None = None,
+    sustained: bool = False,
+    replicate: bool = False,
+    resume: bool = False,
+    operators: bool = False,
+) -> BenchmarkResult:
+    """Measure every file with every number of threads on every target, in turn.
+
+        result = edgekit.bench(["mnist.float32.tflite", "mnist.int8.tflite"], threads=[1, 2])
+
+    Args:
+        files: ``.tflite``, ``.onnx``, and as the reference ``.keras``.
+        on: targets: ``local``, names that ``edgekit targets`` knows, ``ssh://user@host``.
+        threads: numbers of threads.
+        input: real inputs, a data source as on the command line; by default the golden inputs that
+            files carry, else random numbers.
+        preprocess: how data becomes input; by default what the files say.
+        accuracy: a data source with labels; every file is scored on it.
+        processes: how many fresh processes measure; 9 by default, the fewest that two can be told
+            by when a process is disturbed.
+        seconds: of samples for each row, over all processes.
+        sustained: heat up first, and measure the state that lasts.
+        replicate: measure everything five times.
+        resume: go on where an earlier call with the same arguments was cut off.
+        operators: also time the operators of each file.
+
+    Returns:
+        The result. A file or target that failed is in its ``failures``; ``valid`` says whether the
+        rest can be trusted.
+
+    Raises:
+        UsageError: a request that makes no sense.
+        EdgekitError: not a single file can be measured.
+    """
+    given = {
+        "files": _several(files),
+        "on": _several(on),
+        "threads": (threads,) if isinstance(threads, int) else tuple(threads),
+        "input": None if input is None else os.fspath(input),
+        "preprocess": _several(preprocess),
+        "accuracy": None if accuracy is None else os.fspath(accuracy),
+        "processes": processes,
+        "seconds": seconds,
+        "sustained": sustained,
+        "replicate": replicate,
+        "resume": resume,
+        "operators": operators,
+    }
+    done = plug_in("bench")(given, lambda total: Progress(total=total, enabled=False))
+    result: BenchmarkResult = done.result
+    return result
+
+
+def plug_in(name: str) -> Any:
+    """What is called `name` in the entry-point group ``edgekit.benchmarks``.
+
+    Raises:
+        MissingDependencyError: the benchmarks are not installed.
+    """
+    found = list(entry_points(group="edgekit.benchmarks", name=name))
+    try:
+        if found:
+            return found[0].load()
+        module, _, attribute = _MODULES[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("edgekit_benchmarks"):
+            raise
+        message = (
+            "edgekit: its benchmarks are not installed; "
+            "run: pip install '.[bench]' in the edgekit checkout"
+        )
+        raise MissingDependencyError(message) from error
+
+
+def _several(given: AnyPath | Sequence[AnyPath]) -> tuple[str, ...]:
+    if isinstance(given, str | os.PathLike):
+        return (os.fspath(given),)
+    return tuple(os.fspath(one) for one in given)

@@ -69,7 +69,7 @@ def load(
     options = Options(
         threads=threads,
         backend=backend,
-        providers=providers,
+        providers=(providers,) if isinstance(providers, str) else providers,
         instances=instances,
         signature=signature,
         preprocess=preprocess,

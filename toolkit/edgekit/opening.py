@@ -44,7 +44,7 @@ def open_serving(source: Source, options: Options, reading: Reading | None = Non
         SourceError, VerificationError, MissingDependencyError, UsageError, CrashError: see
             `edgekit.load`.
     """
-    if options.instances < 1:
+    if not isinstance(options.instances, int) or options.instances < 1:
         message = f"instances={options.instances}: not a number of instances; give 1 or more"
         raise UsageError(message)
     reading = reading or Reading(source)

@@ -220,6 +220,7 @@ assert (model(row) == before).all()
         ({"threads": 0}, "threads=0: not a number of threads"),
         ({"threads": 20000}, "threads=20000: not a number of threads; give 1 to 256"),
         ({"instances": 0}, "instances=0: not a number of instances"),
+        ({"instances": 1.5}, "instances=1.5: not a number of instances"),
         ({"backend": "tensorflow"}, "backend='tensorflow': is no backend; choose from: auto"),
         ({"signature": "other"}, "signature"),
         ({"preprocess": "sclae=1/255"}, "sclae"),

@@ -284,6 +284,8 @@ class Guard:
         given = values[4] is not None, values[12] is not None
         if arity.needs_options and (options != arity.options or not any(given)):
             refuse(f"{label} lacks its options")
+        if arity.options[0] and options[0] not in {0, arity.options[0]}:
+            refuse(f"{label} has the options of another")
         tensors = self.tensors[number]
         check_step(
             Step(

@@ -14,6 +14,7 @@ from edgekit.guard_tflite_step import TensorFacts
 _MOST_ROUNDS = 1 << 22
 _COMPARISONS = {"LESS": (0, 1), "LESS_EQUAL": (0, 1), "GREATER": (1, 0), "GREATER_EQUAL": (1, 0)}
 _DEEPEST = 8
+_SMALLEST_FACTOR = 1.0001
 _SMALLEST_STEP = 1e-30
 """Smaller ones may count as zero."""
 
@@ -79,21 +80,25 @@ def _ends(
     always = body.tensors[body.outputs[at]].number
     if always is not None:
         return always >= bound
-    step = _step(body, at)
-    if step is None:
-        return None
     given = place.inputs[at]
     first = around.tensors[given].number if given >= 0 else None
-    return step > _SMALLEST_STEP and bound - (first or 0) < _MOST_ROUNDS * step
+    return _reaches(bound, first, body, at)
 
 
-def _step(body: Body, at: int) -> float | None:
-    """What one round adds to the loop's tensor number `at`; None: it does something else."""
+def _reaches(bound: float, first: float | None, body: Body, at: int) -> bool | None:
+    """Whether the loop's tensor number `at` grows from `first` to `bound` in time."""
     given, made = body.inputs[at], body.outputs[at]
     if given == made:
-        return 0
+        return False
     maker = body.maker(made)
-    if maker is None or maker.name != "ADD" or given not in maker.inputs:
+    if maker is None or given not in maker.inputs or maker.name not in {"ADD", "MUL", "SUB"}:
         return None
-    other = maker.inputs[1 - maker.inputs.index(given)]
-    return body.tensors[other].number
+    if maker.name == "SUB" and maker.inputs[0] != given:
+        return None
+    by = body.tensors[maker.inputs[1 - maker.inputs.index(given)]].number
+    if by is None:
+        return None
+    if maker.name == "MUL":
+        return None if first is None else first > 0 and by > _SMALLEST_FACTOR
+    step = by if maker.name == "ADD" else -by
+    return step > _SMALLEST_STEP and bound - (first or 0) < _MOST_ROUNDS * step

@@ -131,15 +131,20 @@ def convolution(**options: int) -> bytes:
     return one(step, Node(shape=(1, 4, 4, 1)), filters, bias, Node(shape=(1, 4, 4, 2)))
 
 
-def loop(*, step: float = 1, bound: float = 5, dtype: str = "int32") -> bytes:
+def loop(*, step: float = 1, bound: float = 5, dtype: str = "int32", name: str = "ADD") -> bytes:
     """``for (i = 0; i < bound; i += step)``."""
     truth = Node(shape=(), dtype="bool")
     here = Node(shape=(), dtype=dtype)
-    count = Step(name="ADD", inputs=[0, 1], outputs=[2], options="AddOptions")
+    count = Step(name=name, inputs=[0, 1], outputs=[2])
     loops = Step(name="WHILE", inputs=[0], outputs=[1], options="WhileOptions")
     loops.values = {"condSubgraphIndex": 1, "bodySubgraphIndex": 2}
     return tflite(
-        Piece(nodes=[here, here], steps=[loops], inputs=[0], outputs=[1]),
+        Piece(
+            nodes=[here if first is None else number(first), here],
+            steps=[loops],
+            inputs=[0] if first is None else [],
+            outputs=[1],
+        ),
         Piece(
             nodes=[here, number(bound, dtype), truth],
             steps=[Step(name="LESS", inputs=[0, 1], outputs=[2])],
@@ -156,6 +161,8 @@ def test_sound_files_pass(tiny_tflite: Build, tiny_onnx: Build) -> None:
         guard.check(memoryview(tiny_onnx(io=io).read_bytes()), "onnx", "tiny.onnx")
     accept(convolution())
     accept(loop())
+    accept(loop(first=0))
+    accept(loop(first=1, name="MUL", step=2))
 
 
 def test_every_shorter_file_is_refused(tiny_tflite: Build, tiny_onnx: Build) -> None:
@@ -296,6 +303,7 @@ def test_graphs_that_run_themselves_are_refused() -> None:
     "changes",
     [
         {"step": 0},
+        {"first": 0, "name": "MUL", "step": 3},
         {"step": -1},
         {"bound": 1 << 30},
         {"step": 1e-45, "bound": 7e-45, "dtype": "float32"},

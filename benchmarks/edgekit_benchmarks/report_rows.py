@@ -1,0 +1,186 @@
+"""What the reports say of rows: their names, what they are compared with, and the outcome."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from edgekit_benchmarks.doubts import INVALID
+from edgekit_benchmarks.report_numbers import factor, factor_enclosed
+from edgekit_benchmarks.result import BenchmarkResult, Row, TargetRecord
+
+EMULATED = "emulated: not a timing"
+_UNKNOWN = (None, "", "unknown")
+_SAME_SIZE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Against:
+    """A row compared with its reference."""
+
+    row: int
+    to: int
+    value: float
+    low: float
+    high: float
+    verdict: str
+
+    @property
+    def text(self) -> str:
+        """``2.9x [2.8, 3.0] faster``, with what the interval allows to say."""
+        if self.verdict == "faster":
+            return f"{factor_enclosed(1 / self.value, 1 / self.high, 1 / self.low)} faster"
+        if self.verdict == "slower":
+            return f"{factor_enclosed(self.value, self.low, self.high)} slower"
+        if self.verdict == "invalid":
+            return "INVALID"
+        inverse = factor_enclosed(1 / self.value, 1 / self.high, 1 / self.low)
+        return f"no difference shown, {inverse}"
+
+
+def names(result: BenchmarkResult) -> tuple[str, ...]:
+    """A short name for each row, no two alike: the file's, and what else tells rows apart.
+
+    That is the folder where files are called the same, the threads and the target.
+    """
+    files = file_names(result)
+    threads = len({row.threads for row in result.rows}) > 1
+    targets = len({row.target for row in result.rows}) > 1
+    found = []
+    for file, row in zip(files, result.rows, strict=True):
+        of_threads = f", {threads_text(row.threads)}" if threads else ""
+        found.append(file + of_threads + (f" on {row.target}" if targets else ""))
+    return _told_apart(found)
+
+
+def file_names(result: BenchmarkResult) -> tuple[str, ...]:
+    """The name of each row's file, with as much of its folder as tells files apart."""
+    different = dict.fromkeys(row.path for row in result.rows)
+    named = {}
+    for path in different:
+        parts = PurePath(path).parts or (path,)
+        count = 1
+        while count < len(parts) and any(
+            PurePath(other).parts[-count:] == parts[-count:] for other in different if other != path
+        ):
+            count += 1
+        named[path] = "/".join(parts[-count:]).replace("//", "/")
+    return tuple(named[row.path] for row in result.rows)
+
+
+def _told_apart(found: Sequence[str]) -> tuple[str, ...]:
+    counts, seen = Counter(found), Counter[str]()
+    told = []
+    for name in found:
+        seen[name] += 1
+        told.append(f"{name} ({seen[name]})" if counts[name] > 1 else name)
+    return tuple(told)
+
+
+def threads_text(threads: int) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{threads} thread{'' if threads == 1 else 's'}"
+
+
+def is_emulated(result: BenchmarkResult, row: Row) -> bool:
+    """Whether its times say nothing about a device."""
+    return result.targets[row.target].emulated
+
+
+def machine(name: str, target: TargetRecord) -> str:
+    """What a target is, in a few words."""
+    facts = target.facts
+    known = next((facts[key] for key in ("model", "cpu") if facts.get(key) not in _UNKNOWN), None)
+    if known is None:
+        return "this machine" if name == "local" else name
+    return str(known) if name == "local" else f"{name} ({known})"
+
+
+def against(result: BenchmarkResult, row: int) -> Against | None:
+    """The row compared with its reference; None where there is none, or no timing.
+
+    The reference is the float32 file of the same name, format and threads on the same target; for
+    that one, and where there is none, the first row of the target.
+    """
+    to = _reference(result.rows, row)
+    if to is None or is_emulated(result, result.rows[row]):
+        return None
+    for ratio in result.ratios:
+        if (ratio.row, ratio.to) == (row, to):
+            return Against(
+                row=row,
+                to=to,
+                value=ratio.value,
+                low=ratio.low,
+                high=ratio.high,
+                verdict=ratio.verdict,
+            )
+        if (ratio.row, ratio.to) == (to, row) and min(ratio.low, ratio.value) > 0:
+            turned = {"faster": "slower", "slower": "faster"}
+            return Against(
+                row=row,
+                to=to,
+                value=1 / ratio.value,
+                low=1 / ratio.high,
+                high=1 / ratio.low,
+                verdict=turned.get(ratio.verdict, ratio.verdict),
+            )
+    return None
+
+
+def _reference(rows: Sequence[Row], row: int) -> int | None:
+    own = rows[row]
+    peers = [i for i, one in enumerate(rows) if one.target == own.target]
+    for i in peers:
+        one = rows[i]
+        alike = (one.name, one.format, one.threads) == (own.name, own.format, own.threads)
+        if alike and one.precision == "float32" and own.precision != "float32":
+            return i
+    return peers[0] if peers[0] != row else None
+
+
+def smaller(row: Row, reference: Row) -> str:
+    """The file's size compared with the reference's; empty where they are about the same."""
+    ratio = reference.size_bytes / row.size_bytes if row.size_bytes else 1
+    if abs(ratio - 1) <= _SAME_SIZE or not reference.size_bytes:
+        return ""
+    return f"{factor(ratio)} smaller" if ratio > 1 else f"{factor(1 / ratio)} larger"
+
+
+def shared_doubts(result: BenchmarkResult) -> tuple[str, ...]:
+    """What is said of every row alike, where there are several; each sentence once."""
+    if len(result.rows) < 2:
+        return ()
+    return tuple(
+        text
+        for text in dict.fromkeys(result.rows[0].doubts)
+        if all(text in row.doubts for row in result.rows)
+    )
+
+
+def own_doubts(result: BenchmarkResult, row: Row) -> tuple[str, ...]:
+    """What is said of this row, and not of all."""
+    shared = shared_doubts(result)
+    return tuple(text for text in dict.fromkeys(row.doubts) if text not in shared)
+
+
+def reasons(result: BenchmarkResult) -> tuple[str, ...]:
+    """Why something is INVALID; each sentence once, with the rows or targets that it is about.
+
+    What an emulator says of its times is no reason: these are not shown.
+    """
+    named = names(result)
+    found: dict[str, list[str]] = {}
+    for name, target in result.targets.items():
+        for text in target.doubts:
+            if text.startswith(INVALID) and not target.emulated:
+                found.setdefault(text.removeprefix(INVALID), []).append(name)
+    for name, row in zip(named, result.rows, strict=True):
+        if is_emulated(result, row):
+            continue
+        for text in row.doubts:
+            if text.startswith(INVALID) and text not in result.targets[row.target].doubts:
+                found.setdefault(text.removeprefix(INVALID), []).append(name)
+    return tuple(f"{', '.join(dict.fromkeys(who))}: {text}" for text, who in found.items())

@@ -1,0 +1,107 @@
+"""The outcome of a benchmark in sentences, no bolder than its intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgekit_benchmarks.report_numbers import duration, enclosed
+from edgekit_benchmarks.report_rows import (
+    EMULATED,
+    Against,
+    against,
+    is_emulated,
+    machine,
+    names,
+    smaller,
+    threads_text,
+)
+from edgekit_benchmarks.result import BenchmarkResult
+
+_MOST = 8
+"""More comparisons than that are for the table."""
+
+
+def sentences(result: BenchmarkResult) -> tuple[str, ...]:
+    """One or two for each target, in the order of the targets."""
+    told: list[str] = []
+    for name in result.targets:
+        rows = [i for i, row in enumerate(result.rows) if row.target == name]
+        told += _of_target(result, name, rows)
+    if not result.rows:
+        told.append("Nothing was measured.")
+    return tuple(told)
+
+
+def _of_target(result: BenchmarkResult, name: str, rows: Sequence[int]) -> list[str]:
+    target = result.targets[name]
+    where = machine(name, target)
+    if not rows:
+        return [f"Nothing was measured on {where}."] if len(result.targets) > 1 else []
+    if target.emulated:
+        return [f"{_capital(where)} is {EMULATED}."]
+    if not any(result.rows[i].valid for i in rows):
+        return [f"INVALID: what was measured on {where} must not be used."]
+    compared = [
+        one
+        for one in (against(result, i) for i in rows)
+        if one is not None and one.verdict != "invalid"
+    ]
+    invalid = sum(not result.rows[i].valid for i in rows)
+    warned = [f"INVALID, not to be used: {invalid} of {len(rows)} rows."] if invalid else []
+    if not compared:
+        return [_fastest(result, rows, where), *warned]
+    order = ["faster", "no difference shown", "slower"]
+    compared.sort(key=lambda one: (order.index(one.verdict), one.value))
+    first, *others = compared
+    called = _calls(result, rows)
+    told = [f"{_told(result, first, called)} on {where}."]
+    if others and len(others) < _MOST:
+        told.append(_capital("; ".join(_told(result, one, called) for one in others)) + ".")
+    return [*told, *warned]
+
+
+def _told(result: BenchmarkResult, one: Against, called: dict[int, str]) -> str:
+    size = smaller(result.rows[one.row], result.rows[one.to])
+    name, reference = called[one.row], called[one.to]
+    if one.verdict == "no difference shown":
+        added = f", though {size}" if size else ""
+        return f"{name}: no difference to {reference} shown{added}"
+    return f"{name} is {one.text} than {reference}{f' and {size}' if size else ''}"
+
+
+def _calls(result: BenchmarkResult, rows: Sequence[int]) -> dict[int, str]:
+    """Precisions where nothing else differs; else the names of the rows."""
+    named = names(result)
+    mine = [result.rows[i] for i in rows]
+    if len({(row.name, row.format) for row in mine}) > 1:
+        return {i: named[i].removesuffix(f" on {result.rows[i].target}") for i in rows}
+    threads = len({row.threads for row in mine}) > 1
+    called = {
+        i: result.rows[i].precision
+        + (f" with {threads_text(result.rows[i].threads)}" if threads else "")
+        for i in rows
+    }
+    return called if len(set(called.values())) == len(rows) else {i: named[i] for i in rows}
+
+
+def _fastest(result: BenchmarkResult, rows: Sequence[int], where: str) -> str:
+    named = names(result)
+    best = min((i for i in rows if result.rows[i].valid), key=lambda i: result.rows[i].p50_ns)
+    found = result.rows[best].of_percentile(50)
+    took = duration(result.rows[best].p50_ns) if found is None else enclosed(found)
+    name = named[best].removesuffix(f" on {result.rows[best].target}")
+    threads = threads_text(result.rows[best].threads)
+    with_threads = "" if threads in name else f" with {threads}"
+    return f"{name} takes {took} an inference{with_threads} on {where}."
+
+
+def _capital(text: str) -> str:
+    """Sentences begin so; names of files stay as they are."""
+    return text[:1].upper() + text[1:] if text.startswith(("this ", "nothing ")) else text
+
+
+def is_trusted(result: BenchmarkResult) -> bool:
+    """Whether nothing is INVALID but what an emulator cannot tell anyway."""
+    return all(row.valid or is_emulated(result, row) for row in result.rows) and all(
+        target.valid or target.emulated for target in result.targets.values()
+    )

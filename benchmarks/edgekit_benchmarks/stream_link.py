@@ -32,6 +32,9 @@ DEAD_S = 60.0
 
 _PING_S = 2.0
 _GRACE_S = 5.0
+_LOOK_S = 0.5
+_LOOKS = 3
+"""A process that is seen dead so often, while nothing comes from it, has said everything."""
 _BLOCK = 1 << 18
 _LINE_LIMIT_BYTES = 1 << 30
 _KEPT_LINES = 20
@@ -76,6 +79,8 @@ class StreamLink:
         self._paths: dict[str, str] = {}
         self._closed = False
         self._why: str | None = None
+        self._hangs = False
+        self._has_read = threading.Event()
         assert process.stdin is not None
         assert process.stdout is not None
         self._input = process.stdin.fileno()
@@ -134,17 +139,21 @@ class StreamLink:
         self._closed = True
         process = self._process
         assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
+        if self._writing.acquire(timeout=_GRACE_S):  # else its thread is stuck, until it is killed
+            try:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+            finally:
+                self._writing.release()
         try:
-            process.wait(_GRACE_S if self._why is None else 0.1)
+            process.wait(1.0 if self._hangs else _GRACE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self._listener.join(1.0)  # longer only if a process that outlives ours holds its output
-        for stream in (process.stdout, process.stderr):
-            if stream is not None and not self._listener.is_alive():
-                stream.close()
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        self._listener.join(1.0)  # longer only where a process it left behind holds its output
 
     # -- how it ended, in words; a subclass knows its process better
 
@@ -192,16 +201,24 @@ class StreamLink:
         timeout_s: float,
         silence_s: float,
     ) -> dict[str, Any]:
-        end = time.monotonic() + timeout_s
+        begun = heard = time.monotonic()
+        looks = 0
         while True:
-            rest_s = end - time.monotonic()
-            try:
-                message = self._inbox.get(timeout=max(0.0, min(rest_s, silence_s)))
-            except queue.Empty:
+            now = time.monotonic()
+            if now - begun >= timeout_s:
+                what = f"{do}: no answer after {timeout_s:g} s, stopped"
+                raise self._hanging(what)
+            if now - heard >= silence_s:
                 what = f"{do}: not a word for {silence_s:g} s, the worker or the connection hangs"
-                if rest_s <= silence_s:
-                    what = f"{do}: no answer after {timeout_s:g} s, stopped"
-                raise self._failed(what) from None
+                raise self._hanging(what)
+            try:
+                message = self._inbox.get(timeout=_LOOK_S)
+            except queue.Empty:
+                looks = looks + 1 if self._process.poll() is not None else 0
+                if looks < _LOOKS or not self._has_read.is_set():
+                    continue
+                message = None  # it is dead, though one that it left behind holds its output open
+            heard = time.monotonic()
             if message is None:
                 raise self._failed(self._how_it_ended())
             if message.get("id") != number:
@@ -223,7 +240,12 @@ class StreamLink:
             code: int | None = self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
             code = None
+        self._listener.join(_LOOK_S)  # it may still be reading the reason
         return self.explain(code, self.said)
+
+    def _hanging(self, what: str) -> CrashError:
+        self._hangs = True
+        return self._failed(what)
 
     def _failed(self, what: str) -> CrashError:
         self._why = what
@@ -242,7 +264,7 @@ class StreamLink:
                 _, ready, _ = select.select([], [self._input], [], self.silence_s)
                 if not ready:
                     what = f"nothing was taken for {self.silence_s:g} s, it hangs"
-                    raise self._failed(what)
+                    raise self._hanging(what)
                 try:
                     view = view[os.write(self._input, view) :]
                 except BlockingIOError:
@@ -262,6 +284,14 @@ class StreamLink:
 
     def _listen(self) -> None:
         """Read both outputs until they end, and give a sign of life now and then (own thread)."""
+        try:
+            self._read_on()
+        finally:
+            for stream in (self._process.stdout, self._process.stderr):
+                if stream is not None:
+                    stream.close()
+
+    def _read_on(self) -> None:
         process = self._process
         assert process.stdout is not None
         lines = {process.stdout.fileno(): _Lines(self._heard)}
@@ -273,7 +303,12 @@ class StreamLink:
             for descriptor in lines:
                 selector.register(descriptor, selectors.EVENT_READ)
             while selector.get_map():
-                for key, _ in selector.select(_PING_S):
+                ready = selector.select(0)
+                if not ready:
+                    self._has_read.set()
+                    ready = selector.select(_PING_S)
+                self._has_read.clear()
+                for key, _ in ready:
                     try:
                         got = os.read(key.fd, _BLOCK)
                     except OSError:

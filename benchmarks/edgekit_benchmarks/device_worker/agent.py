@@ -145,7 +145,7 @@ class Agent:
         """Take a file: after the event ``send`` its bytes come, and nothing else."""
         if sha256 in self._files:
             return {"path": str(self._files[sha256])}
-        if Path(name).name != name:
+        if Path(name).name != name or name in {"", ".."}:
             message = f"{name!r}: not a file name; leave folders out"
             raise Refused(message, "UsageError")
         free = shutil.disk_usage(self._folder.path).free

@@ -17,6 +17,7 @@ from .wire import write_all
 MODES = ("steady", "start", "profile")
 OUT_OF_MEMORY = "out of memory"
 _DIE_WITH_PARENT = 1
+_RESERVED_BYTES = 1 << 30
 
 
 def main(_: str) -> None:
@@ -75,12 +76,13 @@ def _die_with(parent: int) -> None:
 
 
 def _limit(memory_bytes: int | None) -> None:
-    """Let what would go beyond fail.
+    """Let what would go far beyond fail; the agent, which looks often, ends what goes a bit beyond.
 
-    Linux counts as data what is private and can be written. The address space, which is what other
-    systems can limit, also counts what is only reserved, and runtimes reserve a lot.
+    What the system can limit is not what is resident but what is reserved, and runtimes reserve a
+    lot: a limit as narrow as that of the resident memory would stop what needs little.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_bytes:
+        most = memory_bytes + _RESERVED_BYTES
         kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-        resource.setrlimit(kind, (memory_bytes, memory_bytes))
+        resource.setrlimit(kind, (most, most))

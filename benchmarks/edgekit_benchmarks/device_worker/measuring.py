@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _SOME = 1 << 18
 _MIB = 1 << 20
 _GRACE_S = 1.0
+_LOOK_S = 0.05
+"""Between two looks at the memory, where it is limited."""
 _QUOTED_BYTES = 4096
 _NOISE = ("INFO", "I0", "W0", "Traceback")
 
@@ -78,7 +80,10 @@ class Measuring:
         if "answer" not in answer:
             message = _death(process.returncode, watch, self._said(), memory_bytes)
             raise Refused(message, "CrashError")
-        return {"answer": answer["answer"], "watch": watch.samples, "clock": watch.jumps}
+        found = answer["answer"]
+        if memory_bytes and found.get("memory", {}).get("peak_bytes", 0) > memory_bytes:
+            raise Refused(_out_of_memory(watch.name, memory_bytes), "CrashError")
+        return {"answer": found, "watch": watch.samples, "clock": watch.jumps}
 
     def kill(self) -> None:
         """End the process and what it started; safe to call twice."""
@@ -119,11 +124,11 @@ class Measuring:
         pieces: list[bytes] = []
         while True:
             if watch.rest_s == 0:
-                looked = watch.look()
-                on_event({"kind": "watch", **looked})
-                if memory_bytes and (looked["resident_bytes"] or 0) > memory_bytes:
-                    raise Refused(_out_of_memory(watch.name, memory_bytes), "CrashError")
-            ready = self._wire.wait(max(0.0, min(watch.rest_s, end - time.monotonic())), output)
+                on_event({"kind": "watch", **watch.look()})
+            if memory_bytes and (watch.resident_bytes() or 0) > memory_bytes:
+                raise Refused(_out_of_memory(watch.name, memory_bytes), "CrashError")
+            rest_s = min(watch.rest_s, end - time.monotonic(), _LOOK_S if memory_bytes else limit_s)
+            ready = self._wire.wait(max(0.0, rest_s), output)
             if self._wire.has_ended:
                 raise Gone
             if output in ready:

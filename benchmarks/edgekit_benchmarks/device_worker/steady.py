@@ -29,7 +29,8 @@ def measure(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dic
 
     Args:
         spec: ``rows``, ``inputs`` (path or None), ``warm_up_s``, ``chunk_s``, ``budget_s`` a row.
-            A row's ``repeats`` says how many inferences a sample has, as an earlier run found.
+            A row may have ``inputs`` of its own. Its ``repeats`` says how many inferences a sample
+            has, as an earlier run found.
         tell: says to the agent what is done now.
 
     Returns:
@@ -40,13 +41,14 @@ def measure(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dic
     """
     clocks = ClockWatch()
     timer = timer_ns()
-    arrays = read_arrays(spec.get("inputs"))
+    paths = [row.get("inputs", spec.get("inputs")) for row in spec["rows"]]
+    arrays = {path: read_arrays(path) for path in dict.fromkeys(paths)}
     loaded = [Loaded(row, tell) for row in spec["rows"]]
-    for one in loaded:
+    for one, path in zip(loaded, paths):
         one.check()
         one.told("load")
         one.load()
-        one.bind(arrays)
+        one.bind(arrays[path])
     del arrays
     gc.collect()
     gc.disable()

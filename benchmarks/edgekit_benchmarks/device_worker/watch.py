@@ -75,7 +75,6 @@ class Watch:
         paged = dict(line.split(" ", 1) for line in (board.read("proc/vmstat") or "").splitlines())
         load = (board.read("proc/loadavg") or "").split(" ")[0]
         own = self._own("stat").rpartition(") ")[2].split()
-        resident = self._own("statm").split()
         self.samples.append(
             {
                 "t_ns": time.perf_counter_ns(),
@@ -89,12 +88,15 @@ class Watch:
                 "own_ticks": int(own[11]) + int(own[12]) if len(own) > 12 else None,
                 "swap_in": as_int(paged.get("pswpin")),
                 "swap_out": as_int(paged.get("pswpout")),
-                "resident_bytes": int(resident[1]) * os.sysconf("SC_PAGE_SIZE")
-                if resident
-                else None,
+                "resident_bytes": self.resident_bytes(),
             }
         )
         return self.samples[-1]
+
+    def resident_bytes(self) -> int | None:
+        """Of the process, now."""
+        pages = self._own("statm").split()[1:2]
+        return int(pages[0]) * os.sysconf("SC_PAGE_SIZE") if pages else None
 
     def _own(self, name: str) -> str:
         try:

@@ -24,6 +24,7 @@ from typing import Any, Self
 
 from edgekit import errors
 from edgekit.errors import CrashError, EdgekitError, SourceError
+from edgekit_benchmarks.line_cutter import LineCutter
 
 SILENCE_S = 15.0
 """An agent at work says something every second; after so long without a word it hangs."""
@@ -36,7 +37,6 @@ _LOOK_S = 0.5
 _LOOKS = 3
 """A process that is seen dead so often, while nothing comes from it, has said everything."""
 _BLOCK = 1 << 18
-_LINE_LIMIT_BYTES = 1 << 30
 _KEPT_LINES = 20
 _RESUME = "finished measurements are kept, run again with --resume"
 
@@ -294,9 +294,9 @@ class StreamLink:
     def _read_on(self) -> None:
         process = self._process
         assert process.stdout is not None
-        lines = {process.stdout.fileno(): _Lines(self._heard)}
+        lines = {process.stdout.fileno(): LineCutter(self._heard)}
         if process.stderr is not None:
-            lines[process.stderr.fileno()] = _Lines(self._noted)
+            lines[process.stderr.fileno()] = LineCutter(self._noted)
         output = process.stdout.fileno()
         pinged = time.monotonic()
         with selectors.DefaultSelector() as selector:
@@ -352,33 +352,6 @@ class StreamLink:
         text = line.decode(errors="replace").strip()
         if text:
             self._noise.append(text[:300])
-
-
-class _Lines:
-    """Cuts what arrives in pieces into lines; long ones are copied once."""
-
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
-        self._pieces: list[bytes] = []
-        self._length = 0
-
-    def feed(self, data: bytes) -> bool:
-        """Take the lines that are complete now; False if one grows without an end."""
-        *whole, rest = data.split(b"\n")
-        for piece in whole:
-            self._pieces.append(piece)
-            line = b"".join(self._pieces)
-            self._pieces.clear()
-            self._length = 0
-            self._take(line)
-        self._pieces.append(rest)
-        self._length += len(rest)
-        return self._length <= _LINE_LIMIT_BYTES
-
-    def end(self) -> None:
-        """Take what came after the last line's end."""
-        self._take(b"".join(self._pieces)[:_BLOCK])
-        self._pieces.clear()
 
 
 def hashed(path: Path) -> tuple[str, int]:

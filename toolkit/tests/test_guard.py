@@ -131,7 +131,14 @@ def convolution(**options: int) -> bytes:
     return one(step, Node(shape=(1, 4, 4, 1)), filters, bias, Node(shape=(1, 4, 4, 2)))
 
 
-def loop(*, step: float = 1, bound: float = 5, dtype: str = "int32", name: str = "ADD") -> bytes:
+def loop(
+    *,
+    step: float = 1,
+    bound: float = 5,
+    dtype: str = "int32",
+    name: str = "ADD",
+    first: int | None = None,
+) -> bytes:
     """``for (i = 0; i < bound; i += step)``."""
     truth = Node(shape=(), dtype="bool")
     here = Node(shape=(), dtype=dtype)

@@ -11,11 +11,13 @@ asked: whatever would need an answer is an error that says what to do once, by h
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +33,10 @@ ALIVE_S = 3
 """A silent connection is asked for a sign of life so often; after three it counts as cut."""
 
 _LOGIN_S = 45
-_SOCKET_BYTES = 80  # of 104 on macOS: ssh adds 17 while it makes the socket
+_IDLE_S = 15
+_PREFIX = "edgekit-ssh-"
+_BEING_MADE_S = 60
+_PARENT_BYTES = 60  # a socket's path has 104 on macOS, and ssh adds 17 while it makes the socket
 _UNSAFE = frozenset("\n!\\")
 _OPTIONS = {
     "BatchMode": "yes",
@@ -73,6 +78,7 @@ class Connection:
         self.target = target
         self._ssh = _ssh()
         self._folder = _private_folder()
+        self._owned = _locked(self._folder)
         self._socket = self._folder / "s"
         self._log = self._folder / "log"
         try:
@@ -146,14 +152,18 @@ class Connection:
 
     def close(self) -> None:
         """Leave; safe to call twice."""
+        if self._owned is None:
+            return
         if self._socket.exists():
             self._control("exit")
         shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._owned)
+        self._owned = None
 
     def _open(self) -> None:
         """Start ssh in the background, where it keeps the connection for the others."""
         command = [
-            *self._words("-o", "ControlMaster=yes", "-o", f"ControlPersist={_LOGIN_S}"),
+            *self._words("-o", "ControlMaster=yes", "-o", f"ControlPersist={_IDLE_S}"),
             *("-E", str(self._log), "-N", "-f", *self.target.ssh_words),
         ]
         said = self._folder / "said"
@@ -222,8 +232,32 @@ def _ssh() -> list[str]:
 
 def _private_folder() -> Path:
     """For the socket, whose path must be short."""
-    folder = Path(tempfile.mkdtemp(prefix="edgekit-ssh-"))
-    if len(bytes(folder / "s")) <= _SOCKET_BYTES:
-        return folder
-    folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="edgekit-ssh-", dir="/tmp"))
+    parent = tempfile.gettempdir()
+    if len(os.fsencode(parent)) > _PARENT_BYTES:
+        parent = "/tmp"
+    _remove_abandoned(Path(parent))
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+
+
+def _locked(folder: Path) -> int | None:
+    """A descriptor that locks the folder as long as this process lives; None if another has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Folders of ours whose process was killed before it could remove them."""
+    for folder in parent.glob(_PREFIX + "*"):
+        with contextlib.suppress(OSError):
+            about = folder.lstat()
+            if about.st_uid != os.getuid() or time.time() - about.st_mtime < _BEING_MADE_S:
+                continue
+            descriptor = _locked(folder)
+            if descriptor is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(descriptor)

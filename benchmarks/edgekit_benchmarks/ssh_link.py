@@ -22,7 +22,7 @@ from pathlib import Path
 
 from edgekit_benchmarks.link import Link, LocalLink, StreamLink
 from edgekit_benchmarks.ssh import Connection, no_commands
-from edgekit_benchmarks.stream_link import SILENCE_S
+from edgekit_benchmarks.stream_link import DEAD_S, SILENCE_S
 from edgekit_benchmarks.target import Target, TargetError
 from edgekit_benchmarks.worker_file import worker_bytes
 
@@ -43,9 +43,12 @@ _START = (
     f'for n in "{ENVIRONMENT}/bin/python" python3 {_NAMES}; do t "$n" "$@"; done; fi; '
     'echo; echo edgekit-boot no-python $("${s:-python3}" -V 2>&1)'
 )
+# $1 the agent, $2 its folder: let it end by itself, for a moment.
 _SWEEP = (
-    "grep -q edgekit /proc/$1/cmdline && kill -9 $1; sleep 0.3; "
-    'case $2 in */edgekit-bench-*) rm -rf -- "$2";; esac'
+    "for i in 1 2 3 4 5 6 7 8 9 10; do grep -q edgekit /proc/$1/cmdline || break; sleep 0.1; done; "
+    "grep -q edgekit /proc/$1/cmdline && kill -9 $1 && sleep 0.2; "
+    'case $2 in */edgekit-bench-*) rm -rf -- "$2";; esac; '
+    'l="${2%/*}/edgekit-bench.lock"; grep -q "process $1," "$l" && rm -f "$l"'
 )
 
 
@@ -77,6 +80,7 @@ class SshLink(StreamLink):
         program: tuple[str, bytes] | None = None,
         root: str | None = None,
         silence_s: float = SILENCE_S,
+        dead_s: float = DEAD_S,
     ) -> None:
         """Log in and start the agent.
 
@@ -85,6 +89,7 @@ class SshLink(StreamLink):
             program: name and contents of another agent than the worker's.
             root: what stands for ``/`` there when the board's facts are read, for tests.
             silence_s: how long a working agent may say nothing.
+            dead_s: how long the agent waits for a word from us before it ends by itself.
 
         Raises:
             TargetError: no connection, no Python there, or no space.
@@ -98,10 +103,12 @@ class SshLink(StreamLink):
         except BaseException:
             self._connection.close()
             raise
-        super().__init__(process, target.name, root=root, silence_s=silence_s)
+        super().__init__(process, target.name, root=root, silence_s=silence_s, dead_s=dead_s)
 
     def explain(self, returncode: int | None, said: str) -> str:
         """How it ended: by the connection, or over there."""
+        if returncode == 255 and self._connection.alive:
+            return "the worker was killed there, perhaps for lack of memory"
         if returncode in {None, 255}:
             return self._connection.why(said)
         return super().explain(returncode, said)
@@ -119,7 +126,7 @@ class SshLink(StreamLink):
         pid, folder = self.hello.get("pid"), self.hello.get("folder")
         if pid and folder and self._connection.alive:
             with contextlib.suppress(TargetError):
-                self._connection.run(_SWEEP, str(int(pid)), str(folder), timeout_s=5)
+                self._connection.run(_SWEEP, str(int(pid)), str(folder), timeout_s=8)
 
     def _booted(self, name: str, content: bytes) -> subprocess.Popen[bytes]:
         """A process here that leads to the agent there."""

@@ -12,17 +12,18 @@ _RAISED = "on the device: sudo systemctl enable --now ssh"
 def refusal(target: Target, printed: str) -> str:
     """Why there is no connection, from what ssh printed: ``what is wrong; what to do``."""
     for pattern, words in _PATTERNS.items():
-        if re.search(pattern, printed, re.IGNORECASE):
+        found = re.search(rf"^.*(?:{pattern}).*$", printed, re.IGNORECASE | re.MULTILINE)
+        if found:
             return words.format(
                 login=target.login,
                 host=target.host,
                 copy=target.login.replace("ssh", "ssh-copy-id", 1),
                 port=target.port or "22, or the one of the ssh configuration",
                 forget=_forgetting(target, printed),
-                last=_last_line(printed),
+                said=_brief(found[0]),
             )
-    last = _last_line(printed)
-    quoted = f" (ssh said: {last})" if last else ""
+    lines = [line for line in printed.splitlines() if line.strip()]
+    quoted = f" (ssh said: {_brief(lines[-1])})" if lines else ""
     return f"the connection broke off{quoted}; is the device up? try: {target.login}"
 
 
@@ -51,16 +52,16 @@ _PATTERNS = {
     ),
     r"Connection refused": ("nothing listens on port {port}; turn ssh on " + _RAISED),
     r"not responding|Broken pipe|Connection reset|Connection closed by|closed by remote host": (
-        "the connection broke off (ssh said: {last}); is the device up? try: {login}"
+        "the connection broke off (ssh said: {said}); is the device up? try: {login}"
     ),
     r"timed out|timeout|No route to host|Network is unreachable|Host is down": (
-        "does not answer (ssh said: {last}); is it on, and in this network?"
+        "does not answer (ssh said: {said}); is it on, and in this network?"
     ),
     r"no matching .* found|Unable to negotiate": (
-        "has no way to talk in common with this ssh ({last}); renew its ssh server"
+        "has no way to talk in common with this ssh ({said}); renew its ssh server"
     ),
     r"Bad configuration option|Bad owner or permissions|bad configuration options": (
-        "the ssh configuration here is wrong ({last}); mend it until this works: {login}"
+        "the ssh configuration here is wrong ({said}); mend it until this works: {login}"
     ),
 }
 """Looked for in this order; a changed key, for one, also ends with "verification failed"."""
@@ -75,6 +76,5 @@ def _forgetting(target: Target, printed: str) -> str:
     return f'ssh-keygen -R "{place}"'
 
 
-def _last_line(printed: str) -> str:
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    return re.sub(r"^ssh: |\.$", "", lines[-1])[:200] if lines else ""
+def _brief(line: str) -> str:
+    return re.sub(r"^ssh: |\.$", "", line.strip())[:200]

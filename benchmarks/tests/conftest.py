@@ -1,9 +1,10 @@
-"""Tiny models, shared with the toolkit's tests, and a made-up board."""
+"""Tiny models, shared with the toolkit's tests, a made-up board, and a device to log in to."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -32,6 +33,28 @@ def make_board(tmp_path: Path) -> Callable[..., Any]:
     """Makes a `board_tree.Board`; parameters as of `board_tree.make_board`."""
     make = _module(HERE / "board_tree.py").make_board
     return lambda **options: make(tmp_path / "board", **options)
+
+
+@pytest.fixture
+def start_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Starts an `sshd.Device`, with its parameters, which our ssh knows, and which ends with us."""
+    sshd = _module(HERE / "sshd.py")
+    if sshd.SERVER is None:
+        pytest.skip(sshd.MISSING)
+    with contextlib.ExitStack() as stack:
+
+        def start(**options: Any) -> Any:
+            device = sshd.Device(tmp_path / "device", **options)
+            monkeypatch.setenv("EDGEKIT_SSH", device.client)
+            return stack.enter_context(device)
+
+        yield start
+
+
+@pytest.fixture
+def device(start_device: Callable[..., Any]) -> Any:
+    """An `sshd.Device` without peculiarities."""
+    return start_device()
 
 
 @pytest.fixture

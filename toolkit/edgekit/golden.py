@@ -24,7 +24,7 @@ from edgekit.golden_array import PackedArray
 from edgekit.manifest import damaged_manifest
 
 if TYPE_CHECKING:
-    from edgekit.sessions.session import Session
+    from edgekit.sessions.runtime_session import RuntimeSession
 
 KEY = "golden"
 """In the manifest."""
@@ -117,7 +117,7 @@ def cases(manifest: Mapping[str, Any], name: str) -> tuple[Golden, ...]:
         raise damaged_manifest(Path(name), error) from None
 
 
-def self_test(session: Session, name: str) -> int:
+def self_test(session: RuntimeSession, name: str) -> int:
     """Run the golden cases of a file, and compare with what it gave where it was made.
 
     Args:
@@ -154,7 +154,9 @@ def self_test(session: Session, name: str) -> int:
     return len(found)
 
 
-def _differences(session: Session, case: Golden, name: str) -> list[tuple[str, float, float]]:
+def _differences(
+    session: RuntimeSession, case: Golden, name: str
+) -> list[tuple[str, float, float]]:
     wanted = {spec.name: spec.shape for spec in session.inputs}
     given = {input_: golden.shape for input_, golden in case.inputs.items()}
     fits = set(wanted) == set(given) and all(

@@ -18,7 +18,7 @@ from edgekit.golden import KEY, GoldenInput, cases
 from edgekit.golden_array import PackedArray, exact, in_steps, on_lattice
 from edgekit.other_kernels import run_otherwise
 from edgekit.recipe import CALIBRATED, Precision
-from edgekit.sessions import Session, open_session
+from edgekit.sessions import RuntimeSession, open_session
 from edgekit.tensors import TensorSpec
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -115,7 +115,7 @@ def record(
     return made
 
 
-def _fresh_run(session: Session, inputs: Arrays) -> dict[str, NDArray[Any]]:
+def _fresh_run(session: RuntimeSession, inputs: Arrays) -> dict[str, NDArray[Any]]:
     session.reset_variables()
     return session.run_real(inputs)
 
@@ -123,7 +123,7 @@ def _fresh_run(session: Session, inputs: Arrays) -> dict[str, NDArray[Any]]:
 # ---- inputs -----------------------------------------------------------------------------------
 
 
-def _packed(session: Session, samples: Arrays, budget: int) -> list[dict[str, GoldenInput]]:
+def _packed(session: RuntimeSession, samples: Arrays, budget: int) -> list[dict[str, GoldenInput]]:
     """Some of the samples, evenly spaced, as small as the budget wants them."""
     if len(samples) == len(session.inputs) == 1:  # a single input needs no name
         samples = {session.inputs[0].name: next(iter(samples.values()))}
@@ -164,7 +164,7 @@ def _coded(array: NDArray[Any]) -> PackedArray:
     return in_steps(array)
 
 
-def _choose(session: Session, candidates: list[dict[str, GoldenInput]]) -> list[Any]:
+def _choose(session: RuntimeSession, candidates: list[dict[str, GoldenInput]]) -> list[Any]:
     """Up to three cases, whose outputs differ most from one another."""
     tried = []
     for case in candidates:

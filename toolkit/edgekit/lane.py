@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from edgekit.errors import DataError
-from edgekit.sessions.session import Session, View, Write, fits
+from edgekit.sessions.runtime_session import RuntimeSession, View, Write
+from edgekit.sessions.session import fits
 from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Lane:
     all else is made so by `_prepared`. Not for use by several threads at once.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: RuntimeSession) -> None:
         """Take over `session`, and prepare it where the file fixes all shapes."""
         self.session = session
         self._inputs = session.inputs

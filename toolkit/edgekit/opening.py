@@ -11,7 +11,7 @@ from edgekit.lane import Lane
 from edgekit.manifest import damaged_manifest
 from edgekit.reading import Reading, Source
 from edgekit.serving import Serving
-from edgekit.sessions import Backend, Providers, Session, import_runtime, open_session
+from edgekit.sessions import Backend, Providers, RuntimeSession, import_runtime, open_session
 
 if TYPE_CHECKING:
     from edgekit.preprocess import Preprocess
@@ -99,7 +99,7 @@ def _checked(reading: Reading, options: Options) -> Source:
     return reading.path
 
 
-def _session(checked: Source, name: str, options: Options) -> Session:
+def _session(checked: Source, name: str, options: Options) -> RuntimeSession:
     return open_session(
         checked,
         threads=options.threads,
@@ -110,7 +110,7 @@ def _session(checked: Source, name: str, options: Options) -> Session:
     )
 
 
-def _serving(name: str, sessions: list[Session], options: Options) -> Serving:
+def _serving(name: str, sessions: list[RuntimeSession], options: Options) -> Serving:
     first = sessions[0]
     try:
         states = _states(first)
@@ -143,7 +143,7 @@ def _serving(name: str, sessions: list[Session], options: Options) -> Serving:
     )
 
 
-def _states(session: Session) -> tuple[tuple[int, int], ...]:
+def _states(session: RuntimeSession) -> tuple[tuple[int, int], ...]:
     given = {spec.name: number for number, spec in enumerate(session.inputs)}
     made = {spec.name: number for number, spec in enumerate(session.outputs)}
     pairs: list[dict[str, Any]] = session.manifest.get("states") or []

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit.sessions.quantized import dequantize, stored
-from edgekit.sessions.session import Session
+from edgekit.sessions.runtime_session import RuntimeSession
 
 Outputs = dict[str, NDArray[Any]]
 
 
 def run_otherwise(
-    path: Path, session: Session, cases: Sequence[Mapping[str, NDArray[Any]]]
+    path: Path, session: RuntimeSession, cases: Sequence[Mapping[str, NDArray[Any]]]
 ) -> list[Outputs] | None:
     """What other kernels give: outputs as real numbers, for each case, from a fresh model.
 

@@ -13,10 +13,11 @@ from typing import Literal, get_args
 from edgekit._lazy import need
 from edgekit.errors import EdgekitError, SourceError, UsageError
 from edgekit.mapped_file import file_name
-from edgekit.sessions.session import CPU, Providers, Session
+from edgekit.sessions.runtime_session import CPU, Providers, RuntimeSession
+from edgekit.sessions.session import Session
 from edgekit.source_kind import sniff, sniff_bytes
 
-__all__ = ["BACKENDS", "CPU", "Backend", "Providers", "Session", "open_session"]
+__all__ = ["BACKENDS", "CPU", "Backend", "Providers", "RuntimeSession", "Session", "open_session"]
 
 Backend = Literal["auto", "litert", "tflite-runtime", "onnxruntime"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -50,7 +51,7 @@ def open_session(
     providers: Providers = CPU,
     signature: str | None = None,
     name: str | None = None,
-) -> Session:
+) -> RuntimeSession:
     """Open a .tflite or .onnx file with the runtime that runs it on the device.
 
     The content decides, not the name.

@@ -19,7 +19,7 @@ from edgekit.errors import (
 )
 from edgekit.manifest import MANIFEST_KEY, parse_manifest
 from edgekit.mapped_file import file_name, map_file
-from edgekit.sessions.session import Session, closed, with_version
+from edgekit.sessions.runtime_session import RuntimeSession, closed, with_version
 from edgekit.tensors import Quantization, TensorSpec
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _REMEMBER = _OUTSIDE | {
 }  # fmt: skip
 
 
-class LiteRTSession(Session):
+class LiteRTSession(RuntimeSession):
     """A .tflite file in an interpreter.
 
     Tensors are set and read by index. The signature gives only their names: while a signature
@@ -183,7 +183,7 @@ class LiteRTSession(Session):
             self._native.ResetVariableTensors()
 
     def prepare(self, shapes: Sequence[tuple[int, ...]]) -> bool:
-        """Resize the inputs that have another shape now; see `Session.prepare`."""
+        """Resize the inputs that have another shape now; see `RuntimeSession.prepare`."""
         changed = [n for n, shape in enumerate(shapes) if shape != self._shapes[n]]
         if changed:
             indices = list(self._input_index.values())

@@ -15,7 +15,7 @@ from edgekit._lazy import need
 from edgekit.errors import EdgekitError, UsageError, VerificationError
 from edgekit.manifest import MANIFEST_KEY, damaged_manifest, parse_manifest
 from edgekit.mapped_file import file_name
-from edgekit.sessions.session import CPU, Providers, Session, closed, with_version
+from edgekit.sessions.runtime_session import CPU, Providers, RuntimeSession, closed, with_version
 from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _DTYPES = {
 }
 
 
-class OnnxRuntimeSession(Session):
+class OnnxRuntimeSession(RuntimeSession):
     """A .onnx file in an inference session.
 
     ONNX does not say what integer inputs and outputs stand for; the manifest that edgekit puts
@@ -130,7 +130,7 @@ class OnnxRuntimeSession(Session):
         """Do nothing: ONNX files have no variables."""
 
     def prepare(self, shapes: Sequence[tuple[int, ...]]) -> bool:
-        """Bind memory for inputs and outputs of these shapes; see `Session.prepare`.
+        """Bind memory for inputs and outputs of these shapes; see `RuntimeSession.prepare`.
 
         The sizes of outputs whose free dimensions are the inputs' are learned from a first run.
         """

@@ -3,95 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.errors import ClosedError, DataError, EdgekitError
+from edgekit.errors import DataError
 from edgekit.tensors import TensorSpec
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import NDArray
 
     from edgekit.data_checks import PixelRange
 
-Providers = Sequence[str | tuple[str, dict[str, Any]]]
-"""ONNX Runtime's execution providers, some with options, the preferred one first."""
-
-CPU: Final = ("CPUExecutionProvider",)
-"""The provider that is always there."""
-
-View: TypeAlias = "Callable[[], NDArray[Any]]"
-"""Gives the runtime's own memory of a tensor, in the stored dtype, without a copy."""
-
-Write: TypeAlias = "Callable[[Any, NDArray[Any]], object]"
-
 
 class Session(ABC):
-    """A model file, loaded and ready; use it in ``with``, or close it.
+    """A model, loaded and ready; use it in ``with``, or close it.
 
-    Not for use by several threads at once.
-
-    There are two ways to run it. `run` and `run_real` check everything and take any batch. The
-    other way is for those who call it again and again with the same shapes: `prepare` once, then
-    write to `input_views`, `execute`, and read `output_views`.
+    Not for use by several threads at once. `run` and `run_real` check everything and take any
+    batch.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    signatures: tuple[str, ...] = ()
-    """Of a TFLite file; empty where it has none."""
-    quantizes_inputs: frozenset[str] = frozenset()
-    """Float inputs that the file turns into integers itself: NaN must not reach them."""
-    has_variables: bool = False
-    """Whether the file remembers something from one run to the next, inside the runtime."""
-    input_views: Sequence[View]
-    """One for each of `inputs`; write to what it gives before `execute`. Valid once prepared."""
-    output_views: Sequence[View]
-    """One for each of `outputs`; what it gives is overwritten by the next `execute`."""
-    input_writers: Sequence[tuple[Write, Any]]
-    """For each of `inputs` a ``write`` and a ``key``: ``write(key, array)`` is the fastest way to
-    fill it with an array of the stored dtype and the shape it was prepared for."""
-    output_copies: Sequence[View]
-    """For each of `outputs` the fastest way to get a copy of it."""
-    execute: Callable[[], object]
-    """Compute the outputs; raises one of `failures`."""
-    failures: tuple[type[Exception], ...]
-    """What the runtime raises when it fails."""
     manifest: dict[str, Any]
     """What edgekit wrote into the file; empty where it wrote nothing."""
     pixel_range: PixelRange | None = None
     """What pictures have to be like, where the model tells."""
-
-    @property
-    @abstractmethod
-    def runtime(self) -> str:
-        """Package and version, as ``ai-edge-litert 2.3.0``."""
-
-    @abstractmethod
-    def prepare(self, shapes: Sequence[tuple[int, ...]]) -> bool:
-        """Make ready for inputs of `shapes`, in the order of `inputs`; nothing if they are so.
-
-        Returns:
-            Whether the views can be used; if not (text, outputs whose shape depends on the
-            values), there is only `run`.
-
-        Raises:
-            DataError: the model cannot take these shapes.
-        """
-
-    @abstractmethod
-    def failed(self, error: Exception) -> EdgekitError:
-        """What to raise for one of `failures`."""
-
-    def another(self) -> Session | None:
-        """One more that runs at the same time on the same weights; None if it must be opened."""
-        return None
-
-    @abstractmethod
-    def reset_variables(self) -> None:
-        """Set the file's internal variables to what they are after loading."""
 
     @abstractmethod
     def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -101,7 +41,7 @@ class Session(ABC):
     def close(self) -> None:
         """Let the model go; safe to call twice."""
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         """Close at the end of the block."""
         return self
 
@@ -215,16 +155,3 @@ def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
         return False
     pairs = list(zip(shape, wanted, strict=True))
     return all(size == want or want is None for size, want in pairs[1:]) and 0 not in shape
-
-
-def closed() -> None:
-    """What `Session.execute` is after `Session.close`."""
-    message = "model: is closed; load it again"
-    raise ClosedError(message)
-
-
-def with_version(package: str) -> str:
-    """`package` and the version that is installed."""
-    from edgekit.requirement import installed_version  # slow to import, and seldom asked for
-
-    return f"{package} {installed_version(package) or 'unknown'}"

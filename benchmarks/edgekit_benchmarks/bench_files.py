@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edgekit.errors import OutputError, UsageError
-from edgekit_benchmarks import comparison_text, gate
+from edgekit_benchmarks import comparison_text, gate, report_text
 from edgekit_benchmarks.bench import bench, steps
 from edgekit_benchmarks.bench_request import BenchRequest
 from edgekit_benchmarks.comparison import Comparison, compare
@@ -21,7 +21,6 @@ from edgekit_benchmarks.target_run import Report
 from edgekit_benchmarks.text_file import write_text
 
 _NO_OUTPUTS: Mapping[str, Path | None] = MappingProxyType({})
-_REPORTS = ("html", "csv", "markdown")
 INVALID = 3
 
 
@@ -47,10 +46,11 @@ class Benched:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What the comparison with the baseline says."""
-        if self.comparison is None:
-            return ()
-        return tuple(comparison_text.lines(self.comparison, self.decisions))
+        """For standard output: the result, and what the comparison with the baseline says."""
+        told = report_text.lines(self.result)
+        if self.comparison is not None:
+            told += ["", *comparison_text.lines(self.comparison, self.decisions)]
+        return tuple(told)
 
 
 def bench_files(
@@ -98,8 +98,8 @@ def text_of(result: BenchmarkResult, kind: str) -> str:
     """The result as a file of that kind: ``json``, ``html``, ``csv``, ``markdown``."""
     if kind == "json":
         return result.to_json()
-    assert kind in _REPORTS
-    text: str = getattr(importlib.import_module(f"edgekit_benchmarks.report_{kind}"), kind)(result)
+    module = importlib.import_module(f"edgekit_benchmarks.report_{kind}")
+    text: str = getattr(module, f"to_{kind}")(result)
     return text
 
 

@@ -130,10 +130,10 @@ def groups_of(
         keeps threads of its own, which disturb the others.
     """
     room = (available_bytes or 4 << 30) // _SHARE_OF_MEMORY
-    groups: dict[tuple[Any, ...], list[list[PlannedRow]]] = {}
+    groups: dict[int, list[list[PlannedRow]]] = {}
     used: dict[int, int] = {}
     for row in rows:
-        apart = (row.file.kind == "keras" and row.threads, row.feed.path)
+        apart = row.threads if row.file.kind == "keras" else 0
         needed = memory_bytes.get(row.key) or 2 * row.file.size_bytes
         listed = groups.setdefault(apart, [])
         if not listed or used[id(listed[-1])] + needed > room:

@@ -44,7 +44,7 @@ def measure(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dic
     paths = [row.get("inputs", spec.get("inputs")) for row in spec["rows"]]
     arrays = {path: read_arrays(path) for path in dict.fromkeys(paths)}
     loaded = [Loaded(row, tell) for row in spec["rows"]]
-    for one, path in zip(loaded, paths):
+    for one, path in zip(loaded, paths):  # noqa: B905
         one.check()
         one.told("load")
         one.load()

@@ -108,7 +108,6 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     Example: edgekit bench mnist.float32.tflite mnist.int8.tflite --on pi5 --threads 1,4
     """
     from edgekit.benchmarking import plug_in
-    from edgekit.cli.bench_table import print_table
     from edgekit.progress import Progress
 
     asked = {name: given[name] or None for name in _ASKED} | {"command": tuple(sys.argv)}
@@ -123,11 +122,11 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     if given["as_json"]:
         click.echo(json.dumps(done.result.to_dict(), allow_nan=False))
     else:
-        print_table(done.result.to_dict())
         for line in done.lines:
             click.echo(line)
     for failure in done.result.failures:
-        click.echo(f"Error: {failure.error}", err=True)
+        known = not failure.path or Path(failure.path).name in failure.error
+        click.echo(f"Error: {'' if known else f'{failure.path}: '}{failure.error}", err=True)
     ctx.exit(done.exit_code)
 
 

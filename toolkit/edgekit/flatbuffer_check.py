@@ -5,7 +5,8 @@ What comes out here can be read without a further thought: a `list` for each tab
 of its fields by their number, None where one is absent.
 
 A number is an ``int``, a vector or string ``(where its first item is, how many)``, a table a
-`list`, a vector of tables a `list` of those. The contents of vectors are not looked at.
+`list`, a vector of tables a `list` of those. The contents of vectors are not looked at. What the
+file refers to twice is here once.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from typing import Any
 
 from edgekit.flatbuffer import FlatBufferError
 
-_LEAST_TABLES = 1 << 16
-_BYTES_A_TABLE = 8
+_LEAST_ITEMS = 1 << 18
 _SIZES = {"b": 1, "B": 1, "?": 1, "H": 2, "i": 4, "I": 4, "f": 4, "q": 8, "Q": 8}
 
 Values = list[Any]
@@ -39,7 +39,9 @@ class Walker:
         self._words = data[: self.size & ~3].cast("I")
         self._tables = tables
         self._unions = unions
-        self._left = max(_LEAST_TABLES, self.size // _BYTES_A_TABLE)
+        self._left = max(_LEAST_ITEMS, self.size)
+        self._found: dict[tuple[str, int], Values] = {}
+        self._lists: dict[tuple[str, int], list[Values]] = {}
         self._layouts: dict[tuple[str, int], tuple[int, list[_Field]]] = {}
 
     def root(self, name: str) -> Values:
@@ -53,11 +55,10 @@ class Walker:
         return self._table(name, self._words[0])
 
     def _table(self, name: str, at: int) -> Values:
+        known = self._found.get((name, at))
+        if known is not None:
+            return known
         size = self.size
-        self._left -= 1
-        if self._left < 0:
-            message = "its parts refer to one another without end"
-            raise FlatBufferError(message)
         if at & 3 or not 0 <= at <= size - 4:
             raise _outside(at, name)
         back = self._words[at >> 2]
@@ -69,6 +70,7 @@ class Walker:
         if length > size - at:
             raise _outside(at, name)
         values: Values = [None] * len(self._tables[name])
+        self._found[name, at] = values
         words = self._words
         for index, offset, kind, more in found:
             here = at + offset
@@ -103,10 +105,19 @@ class Walker:
     def _list(self, name: str, kind: str, at: int, count: int) -> list[Values]:
         if count * 4 > self.size - at - 4:
             raise _outside(at, f"a list of {count} in {name}")
+        known = self._lists.get((kind, at))
+        if known is not None:
+            return known
+        self._left -= count
+        if self._left < 0:
+            message = "its parts refer to one another without end"
+            raise FlatBufferError(message)
         first = (at >> 2) + 1
         offsets = self._words[first : first + count].tolist()
-        at += 4
-        return [self._table(kind, at + 4 * item + offset) for item, offset in enumerate(offsets)]
+        found = self._lists[kind, at] = [
+            self._table(kind, at + 4 + 4 * item + offset) for item, offset in enumerate(offsets)
+        ]
+        return found
 
     def _union(self, values: Values, index: int, union: str, at: int) -> Values | None:
         kinds = self._unions[union]

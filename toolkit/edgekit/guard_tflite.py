@@ -29,6 +29,7 @@ _MOST_ELEMENTS = (1 << 31) - 1
 _MOST_BITS = 8 << 30
 _LONGEST_NUMBERS = 16
 _BLOCKWISE = 2
+_LEAST_WORK = 1 << 20
 _LARGEST_SCALE = 2.0**126
 """Kernels double scales, which must not give infinity."""
 _BITS = {
@@ -79,11 +80,15 @@ class Guard:
             refuse("it holds no graph")
         if not self.buffers:
             refuse("it holds no buffers")
+        work = sum(len(subgraph[0] or ()) + len(subgraph[3] or ()) for subgraph in self.subgraphs)
+        if work > max(_LEAST_WORK, len(self.data)):
+            refuse(f"its graphs share {work} parts")
+        known: dict[int, list[TensorFacts]] = {}  # graphs may share their tensors
         for subgraph in self.subgraphs:
-            tensors = [
-                self._tensor(values, index) for index, values in enumerate(subgraph[0] or ())
-            ]
-            self.tensors.append(tensors)
+            listed: list[Values] = subgraph[0] or []
+            if id(listed) not in known:
+                known[id(listed)] = [self._tensor(*pair) for pair in enumerate(listed)]
+            self.tensors.append(known[id(listed)])
         calls: list[set[int]] = []
         for number in range(len(self.subgraphs)):
             calls.append(self._graph(number))
@@ -126,7 +131,7 @@ class Guard:
             return self.text(custom), True
         return operator_name(number), False
 
-    def _tensor(self, values: Values, index: int) -> TensorFacts:
+    def _tensor(self, index: int, values: Values) -> TensorFacts:
         shape_at, kind, buffer, name, quantization, variable, sparsity, signature = values[:8]
         shape = tuple(self.integers(shape_at))
         dtype = DTYPES.get(kind or 0)

@@ -212,6 +212,9 @@ def _comparison(step: Step) -> str | None:
 
 def _slice(step: Step) -> str | None:
     given, begin, size = step.inputs[0], step.constant(1), step.constant(2)
+    made, parts = step.outputs[0], step.inputs[2]
+    if parts is not None and not parts.at and made.shape and not made.is_free:
+        return f"makes shape {made.shape}, though its size is known only when it runs"
     if given is None or given.is_free or begin is None:
         return None
     if len(begin) != len(given.shape) or (size is not None and len(size) != len(begin)):
@@ -220,6 +223,19 @@ def _slice(step: Step) -> str | None:
     for whole, first, part in zip(given.shape, begin, sizes, strict=True):
         if not 0 <= first <= whole or part < -1 or part > whole - first:
             return f"takes {size} at {begin} of shape {given.shape}"
+    return None
+
+
+def _scattered(step: Step) -> str | None:
+    """Values go to places that are not looked at again."""
+    places, shape, given = step.constant(0), step.constant(1), step.inputs[0]
+    if places is None or shape is None or given is None or not shape:
+        return None
+    width = given.shape[-1] if len(given.shape) == 2 else 1
+    if width != len(shape):
+        return f"puts numbers at {width} of {len(shape)} axes"
+    if any(not 0 <= place < shape[index % width] for index, place in enumerate(places)):
+        return f"puts numbers at {places} into shape {shape}"
     return None
 
 
@@ -305,6 +321,7 @@ _RULES: Mapping[str, Rule] = {
     "REDUCE_ALL": _reduced,
     "SLICE": _slice,
     "SOFTMAX": _has_axes,
+    "SPARSE_TO_DENSE": _scattered,
     "SPLIT": _split,
     "SPLIT_V": _split,
     "SUB": _sum,

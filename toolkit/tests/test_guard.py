@@ -290,6 +290,12 @@ def test_a_slice_outside_of_its_tensor_is_refused() -> None:
     refuse(one(step, *nodes), r"takes \(1, 2\) at \(0, 3\)")
 
 
+def test_places_outside_of_the_result_are_refused() -> None:
+    step = Step(name="SPARSE_TO_DENSE", inputs=[1, 2, 0, 3], outputs=[4])
+    nodes = [Node(shape=(2,)), numbers(0, 9), numbers(5), number(0, "float32"), Node(shape=(5,))]
+    refuse(one(step, *nodes), "puts numbers at")
+
+
 def test_an_axis_that_is_none_is_refused() -> None:
     step = Step(name="MEAN", inputs=[0, 1], outputs=[2], options="ReducerOptions")
     refuse(one(step, Node(shape=(1, 4)), numbers(7), Node(shape=(1,))), "over axes")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .inputs import read_arrays
 from .loaded import Loaded
-from .timing import empty_call_ns, timed, timer_ns
+from .timing import empty_call_ns, reference_ns, timed, timer_ns
 from .watch import ClockWatch
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def measure(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dic
         tell: says to the agent what is done now.
 
     Returns:
-        ``rows`` by their keys, ``timer_ns``, ``empty_call_ns``, ``clock_events``.
+        ``rows`` by their keys, ``timer_ns``, ``empty_call_ns``, ``reference_ns`` (one a round),
+        ``clock_events``.
 
     Raises:
         Refused: a file does not load, or does not run.
@@ -57,19 +58,23 @@ def measure(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dic
         turn.warm_up()
     tell({"phase": "steady"})
     empty = empty_call_ns()
-    _take_turns(turns, tell)
+    references = _take_turns(turns, tell)
     return {
         "rows": {turn.key: turn.answer() for turn in turns},
         "timer_ns": timer,
         "empty_call_ns": empty,
+        "reference_ns": references,
         "clock_events": clocks.jumps(),
     }
 
 
-def _take_turns(turns: list[Turn], tell: Callable[[dict[str, Any]], None]) -> None:
+def _take_turns(turns: list[Turn], tell: Callable[[dict[str, Any]], None]) -> list[int]:
+    """Until all are done; what the reference loop took before each round."""
+    references = []
     told_ns = time.perf_counter_ns()
     done = 0
     while done < _LEAST_ROUNDS or not all(turn.progress >= 1 for turn in turns):
+        references.append(reference_ns())
         for turn in turns if done % 2 == 0 else reversed(turns):
             if done < _LEAST_ROUNDS or turn.progress < 1:
                 turn.take(settle=len(turns) > 1)
@@ -78,6 +83,7 @@ def _take_turns(turns: list[Turn], tell: Callable[[dict[str, Any]], None]) -> No
                 part = sum(one.progress for one in turns) / len(turns)
                 tell({"event": {"kind": "progress", "done": round(part, 3)}})
         done += 1
+    return references
 
 
 class Turn:

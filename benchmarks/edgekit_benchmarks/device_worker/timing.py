@@ -64,3 +64,16 @@ def timer_ns() -> int:
     seen = [clock() for _ in range(2000)]
     steps = [b - a for a, b in zip(seen, seen[1:]) if b > a]  # noqa: B905, RUF007
     return min(steps, default=1)
+
+
+def reference_ns() -> int:
+    """How fast the machine is now, whatever the model: the best of some loops of Python's own."""
+    clock = time.perf_counter_ns
+    best = 1 << 62
+    for _ in range(8):
+        begin = clock()
+        total = 0
+        for i in range(3000):
+            total += i ^ 5
+        best = min(best, clock() - begin)
+    return best

@@ -317,6 +317,8 @@ class StreamLink:
                         continue
                     selector.unregister(key.fd)
                     lines[key.fd].end()
+                    if got:
+                        self._noted(b"a line without an end")
                     if key.fd == output:
                         self._inbox.put(None)
                 if time.monotonic() - pinged >= _PING_S:

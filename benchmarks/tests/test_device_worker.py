@@ -271,12 +271,12 @@ def test_a_start_run_tells_the_phases_and_the_memory(agent: Agent, tiny_tflite: 
 
 
 def test_memory_owed_to_a_model_grows_with_it(agent: Agent, tiny_tflite: Build) -> None:
-    large = tiny_tflite("large.tflite", weights=np.ones((4096, 4096), np.float32))
+    large = tiny_tflite("large.tflite", weights=np.ones((2048, 2048), np.float32))
     sizes = [
         agent.ask("run", spec=start_of(path), limit_s=LIMIT_S)["answer"]["memory"]["model_bytes"]
         for path in (tiny_tflite(), large)
     ]
-    assert sizes[1] - sizes[0] > 4096 * 4096 * 4
+    assert sizes[1] - sizes[0] > 2048 * 2048 * 4
 
 
 def test_real_inputs_are_cycled(agent: Agent, tiny_tflite: Build, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -224,24 +225,56 @@ def test_a_file_that_is_not_there_is_refused(far: StreamLink, tmp_path: Path) ->
         assert far.request("facts", timeout_s=30)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
-def test_a_full_disk_says_what_is_needed_and_free(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nothing be mounted")
+@contextlib.contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[Path]:
+    """A disk of its own, as small as it is said."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small disk, and not everywhere")
     try:
-        path = tmp_path / "m.tflite"
-        path.write_bytes(bytes(9_000_000))
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_too_small_says_what_is_needed_and_free(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(bytes(9_000_000))
+    with small_disk(tmp_path / "disk", "size=3m") as disk:
         process = popen(sys.executable, str(FOLDER), "agent", TMPDIR=str(disk))
         with StreamLink(process, "pi4") as link:
             with pytest.raises(OutputError, match=r"m.tflite: takes 9000000 bytes, and \d+ are"):
                 link.put(path)
             assert link.request("facts", timeout_s=30)["disk_free_bytes"] <= 3 << 20
         assert list(disk.iterdir()) == []
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_and_the_link_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(bytes(4_000_000))
+    with small_disk(tmp_path / "disk", "size=6m") as disk:
+        process = popen(sys.executable, str(FOLDER), "agent", TMPDIR=str(disk))
+        with StreamLink(process, "pi4") as link:
+            send = link._send_file
+
+            def fill_and_send(path: Path, size: int) -> None:
+                (disk / "other").write_bytes(bytes(3_000_000))
+                send(path, size)
+
+            link._send_file = fill_and_send  # type: ignore[method-assign]
+            with pytest.raises(OutputError, match=r"No space left on device .*; free some space"):
+                link.put(path)
+            assert link.request("facts", timeout_s=30)["disk_free_bytes"] >= 2_000_000
+        assert [left.name for left in disk.iterdir()] == ["other"]
+
+
+def test_a_full_disk_is_the_reason_that_nothing_starts(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "nr_inodes=2") as disk:
+        process = popen(sys.executable, str(FOLDER), "agent", TMPDIR=str(disk))
+        with pytest.raises(CrashError, match="it said: .*; free some space, or set TMPDIR"):
+            StreamLink(process, "pi4")
+        assert list(disk.iterdir()) == []
 
 
 # ---- what a wire may bring
@@ -273,10 +306,10 @@ read()
 def test_a_message_may_be_large() -> None:
     body = """
 greet()
-read(); say({"id": 2, "ok": {"samples_ns": list(range(3_000_000))}})
+read(); say({"id": 2, "ok": {"samples_ns": list(range(1_000_000))}})
 """
     with scripted(body) as link:
-        assert link.request("run", timeout_s=60)["samples_ns"][-1] == 2_999_999
+        assert link.request("run", timeout_s=60)["samples_ns"][-1] == 999_999
 
 
 def test_answers_to_earlier_requests_are_ignored() -> None:
@@ -386,7 +419,7 @@ def test_a_stopped_agent_is_noticed_and_leaves_nothing(
             os.kill(link.hello["pid"], signal.SIGSTOP)
 
     spec = steady(tiny_tflite(), budget_s=60)
-    with LocalLink(silence_s=3) as link, pytest.raises(CrashError, match="not a word for 3 s"):
+    with LocalLink(silence_s=2) as link, pytest.raises(CrashError, match="not a word for 2 s"):
         link.request("run", on_event=stop, timeout_s=60, spec=spec, limit_s=60)
     assert list((tmp_path / "tmp").iterdir()) == []
 

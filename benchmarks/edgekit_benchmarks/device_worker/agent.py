@@ -11,6 +11,7 @@ import platform
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -47,9 +48,11 @@ class Agent:
         self._folder = OwnFolder()
         self._own = own
         if Path(own).is_file():
-            self._own = str(self._folder.path / "worker")
-            with zipfile.ZipFile(own) as archive:
-                archive.extractall(self._own)
+            try:
+                self._own = _unpacked(own, self._folder.path)
+            except OSError:
+                self._folder.remove()
+                raise
         self._requests: dict[str, Callable[..., dict[str, Any]]] = {
             "hello": self.hello,
             "facts": self.facts,
@@ -222,6 +225,12 @@ class Agent:
         return Refused(message, "OutputError")
 
 
+def _unpacked(own: str, folder: Path) -> str:
+    with zipfile.ZipFile(own) as archive:
+        archive.extractall(folder / "worker")
+    return str(folder / "worker")
+
+
 def fingerprint(own: str) -> str:
     """Of the worker's sources, however they are packed: which version of it runs."""
     sources: dict[str, bytes] = {}
@@ -244,7 +253,11 @@ def main(own: str) -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, leave)
-    agent = Agent(own)
+    try:
+        agent = Agent(own)
+    except OSError as error:
+        where = error.filename or tempfile.gettempdir()
+        sys.exit(f"{where}: {error.strerror}; free some space, or set TMPDIR elsewhere")
     try:
         with contextlib.suppress(Gone, BrokenPipeError):
             agent.serve()

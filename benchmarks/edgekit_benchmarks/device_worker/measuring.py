@@ -61,6 +61,9 @@ class Measuring:
             Refused: what the process refused; or it died, took too long or too much memory.
             Gone: nobody waits for the answer any more.
         """
+        if memory_bytes and not Path("/proc/self/statm").exists():
+            message = "memory limit: cannot be kept here, as there is no /proc; leave it out"
+            raise Refused(message, "UsageError")
         process = self._start()
         watch = Watch(self._board, process.pid, watch_s)
         request = {"spec": spec, "memory_bytes": memory_bytes, "parent": os.getpid()}

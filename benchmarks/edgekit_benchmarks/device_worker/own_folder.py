@@ -27,7 +27,11 @@ class OwnFolder:
         """
         remove_abandoned()
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._owner = lock_file(self.path / _OWNER, os.O_RDWR | os.O_CREAT)
+        try:
+            self._owner = lock_file(self.path / _OWNER, os.O_RDWR | os.O_CREAT)
+        except OSError:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     def remove(self) -> None:
         """Remove it with all that is in it."""

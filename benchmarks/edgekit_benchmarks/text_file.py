@@ -24,7 +24,7 @@ def write_text(path: str | os.PathLike[str], text: str, *, force: bool) -> None:
     try:
         if not force:
             _refuse_existing(file)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(file.parent)
         with waiting.open("w", encoding="utf-8", newline="\n") as opened:
             opened.write(text)
             opened.flush()
@@ -42,6 +42,13 @@ def write_text(path: str | os.PathLike[str], text: str, *, force: bool) -> None:
     finally:
         with suppress(OSError):
             waiting.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # a file is in the way
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
 def _link(waiting: Path, file: Path) -> None:

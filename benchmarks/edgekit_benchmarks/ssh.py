@@ -234,7 +234,7 @@ def _private_folder() -> Path:
     """For the socket, whose path must be short."""
     parent = tempfile.gettempdir()
     if len(os.fsencode(parent)) > _PARENT_BYTES:
-        parent = "/tmp"
+        parent = "/tmp"  # noqa: S108 - the folder in it is private
     _remove_abandoned(Path(parent))
     return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
 

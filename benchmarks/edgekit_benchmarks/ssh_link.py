@@ -34,15 +34,16 @@ _BOOT_S = 60.0
 _BLOCK = 1 << 16
 _NAMES = " ".join(f"python3.{minor}" for minor in (13, 12, 11, 14, 10, 9))
 # $1 the wanted Python or nothing, $2 what runs if it fits, $3 and on its arguments.
-_START = (
+_PLAIN_START = (
     's=$1; b=$2; shift 2; case $s in "~/"*) s=$HOME/${s#??};; esac; '
     't() { p=$1; shift; command -v "$p" >/dev/null 2>&1 && '
     '"$p" -ISc "import sys; sys.exit(sys.version_info < (3, 9))" >/dev/null 2>&1 && '
     'exec "$p" -ISc "$b" "$@"; }; '
     f'if [ -n "$s" ]; then t "$s" "$@"; else '
-    f'for n in "{ENVIRONMENT}/bin/python" python3 {_NAMES}; do t "$n" "$@"; done; fi; '
+    f'for n in python3 {_NAMES}; do t "$n" "$@"; done; fi; '
     'echo; echo edgekit-boot no-python $("${s:-python3}" -V 2>&1)'
 )
+_START = _PLAIN_START.replace("in python3", f'in "{ENVIRONMENT}/bin/python" python3')
 # $1 the agent, $2 its folder: let it end by itself, for a moment.
 _SWEEP = (
     "for i in 1 2 3 4 5 6 7 8 9 10; do grep -q edgekit /proc/$1/cmdline || break; sleep 0.1; done; "
@@ -77,7 +78,9 @@ class SshLink(StreamLink):
         self,
         target: Target,
         *,
+        connection: Connection | None = None,
         program: tuple[str, bytes] | None = None,
+        plain: bool = False,
         root: str | None = None,
         silence_s: float = SILENCE_S,
         dead_s: float = DEAD_S,
@@ -86,7 +89,9 @@ class SshLink(StreamLink):
 
         Args:
             target: the device.
+            connection: to it, and closed with the link; a new one if there is none yet.
             program: name and contents of another agent than the worker's.
+            plain: leave the environment of ``targets setup`` aside.
             root: what stands for ``/`` there when the board's facts are read, for tests.
             silence_s: how long a working agent may say nothing.
             dead_s: how long the agent waits for a word from us before it ends by itself.
@@ -97,9 +102,10 @@ class SshLink(StreamLink):
             MissingDependencyError: there is no ssh here.
         """
         self._target = target
-        self._connection = Connection(target)
+        self._connection = connection or Connection(target)
         try:
-            process = self._booted(*(program or ("worker", worker_bytes())))
+            name, content = program or ("worker", worker_bytes())
+            process = self._booted(_PLAIN_START if plain else _START, name, content)
         except BaseException:
             self._connection.close()
             raise
@@ -128,14 +134,14 @@ class SshLink(StreamLink):
             with contextlib.suppress(TargetError):
                 self._connection.run(_SWEEP, str(int(pid)), str(folder), timeout_s=8)
 
-    def _booted(self, name: str, content: bytes) -> subprocess.Popen[bytes]:
+    def _booted(self, script: str, name: str, content: bytes) -> subprocess.Popen[bytes]:
         """A process here that leads to the agent there."""
         about = (name, hashlib.sha256(content).hexdigest(), str(len(content)))
         boot = base64.b64encode(_BOOT.read_bytes()).decode()
         code = f'import base64; exec(base64.b64decode("{boot}"))'
         wanted = self._target.python or ""
         process = subprocess.Popen(
-            self._connection.argv(_START, wanted, code, *about, "agent"),
+            self._connection.argv(script, wanted, code, *about, "agent"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

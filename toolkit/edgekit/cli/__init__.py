@@ -23,6 +23,7 @@ _COMMANDS = {
     "inspect": "What a model file is, takes, gives, weighs and was made from.",
     "run": "One inference on each image, array, sound or row of numbers.",
     "sign": "Say who made model files: a signature that devices can check.",
+    "targets": "Devices to measure on: name them, look at them, make them ready.",
 }
 """Name and short help of each command; `edgekit.cli.<name>` is imported when it is used."""
 

@@ -6,6 +6,9 @@ What it cannot do is to say what is wrong with a name that is no text.
 
 from __future__ import annotations
 
+from math import prod
+
+from edgekit.onnx_messages import read_value_info
 from edgekit.protobuf import BYTES, WireError, fields
 
 _MESSAGES: dict[str, dict[int, str]] = {
@@ -37,6 +40,8 @@ _TEXTS: dict[str, frozenset[int]] = {
     "Pair": frozenset({1, 2}),
     "Function": frozenset({1, 4, 5, 6, 8, 10, 13}),
 }
+_INTERFACE = frozenset({11, 12})
+_MOST_ELEMENTS = (1 << 31) - 1
 _SMALL_BYTES = 1024
 _DEEPEST = 64
 
@@ -65,12 +70,21 @@ def _check(data: memoryview, message: str, depth: int) -> int:
             continue
         if number in inner:
             name = inner[number]
+            if number in _INTERFACE and message == "Graph":
+                _check_size(content)
             graphs += name == "Graph"
             if name == "Graph" or len(content) > _SMALL_BYTES or not bytes(content).isascii():
                 _check(content, name, depth + 1)
         elif number in texts:
             _check_text(content, message)
     return graphs
+
+
+def _check_size(content: memoryview) -> None:
+    tensor = read_value_info(content)
+    if prod(size or 1 for size in tensor.shape or ()) > _MOST_ELEMENTS:
+        told = f"{tensor.name!r} has shape {tensor.shape}, more than any runtime can hold"
+        raise WireError(told)
 
 
 def _check_text(content: memoryview, message: str) -> None:

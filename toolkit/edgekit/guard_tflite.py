@@ -30,8 +30,8 @@ _MOST_BITS = 8 << 30
 _LONGEST_NUMBERS = 16
 _BLOCKWISE = 2
 _LEAST_WORK = 1 << 20
-_LARGEST_SCALE = 2.0**126
-"""Kernels double scales, which must not give infinity."""
+_SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-126, 2.0**126
+"""Smaller ones may count as zero; larger ones become infinite when kernels double them."""
 _BITS = {
     "float32": 32, "float16": 16, "int32": 32, "uint8": 8, "int64": 64, "bool": 8, "int16": 16,
     "complex64": 64, "int8": 8, "float64": 64, "complex128": 128, "uint64": 64, "uint32": 32,
@@ -146,7 +146,8 @@ class Guard:
         is_free = False
         if signature is not None and signature[1]:
             free = self.integers(signature)
-            if len(free) != len(shape) or min(free) < -1:
+            pairs = zip(free, shape, strict=False)
+            if len(free) != len(shape) or any(size not in {-1, now} for size, now in pairs):
                 refuse(f"{label} has shape {shape} and signature {tuple(free)}")
             is_free = -1 in free
         buffer = buffer or 0
@@ -206,7 +207,7 @@ class Guard:
                 refuse(f"{label} has {count} scales and other zero points")
         scales = np.frombuffer(self.data, "<f4", count, at)
         largest = float(scales.max())
-        if not (scales.min() > 0 and largest < _LARGEST_SCALE):  # NaN is neither
+        if not (scales.min() >= _SMALLEST_SCALE and largest < _LARGEST_SCALE):  # NaN is neither
             refuse(f"{label} has a scale that is no positive number")
         if zero_point is not None and zero_point[1]:
             points = np.frombuffer(self.data, "<i8", zero_point[1], zero_point[0])

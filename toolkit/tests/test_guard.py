@@ -249,7 +249,7 @@ def test_a_tensor_larger_than_any_device_is_refused() -> None:
     refuse(one(step, Node(shape=(1, 4)), Node(shape=(1 << 15, 1 << 15, 2))), "more than")
 
 
-@pytest.mark.parametrize("scale", [0.0, -0.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("scale", [0.0, -0.5, 1e-45, float("nan"), float("inf")])
 def test_a_scale_that_cannot_be_is_refused(scale: float) -> None:
     step = Step(name="DEQUANTIZE", inputs=[0], outputs=[1])
     refuse(one(step, Node(shape=(1, 4), dtype="int8", scale=(scale,)), Node(shape=(1, 4))), "scale")
@@ -331,6 +331,11 @@ def test_a_name_that_is_no_text_is_refused(tiny_tflite: Build, tiny_onnx: Build)
     data = tiny_onnx().read_bytes().replace(b"weights", b"we\xff\xfehts")
     with pytest.raises(SourceError, match="is no text"):
         guard.check(data, "onnx", "tiny.onnx")
+
+
+def test_an_input_larger_than_any_device_is_refused(tiny_onnx: Build) -> None:
+    with pytest.raises(SourceError, match="more than any runtime can hold"):
+        guard.check(tiny_onnx(batch=1 << 40).read_bytes(), "onnx", "tiny.onnx")
 
 
 def test_names_in_any_language_pass(tiny_onnx: Build) -> None:

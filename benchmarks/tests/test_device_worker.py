@@ -165,18 +165,28 @@ def test_the_worker_imports_nothing_of_edgekit() -> None:
             assert not any("edgekit" in name for name in names), path
 
 
-def test_an_old_python_tells_its_facts() -> None:
-    python = shutil.which("python3.9") or shutil.which("python3.10")
-    if (
-        not python
-        or subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode
-    ):
+def old_python() -> str | None:
+    found = [shutil.which(f"python3.{minor}") for minor in (9, 10)]
+    found += map(str, sorted(Path.home().glob(".pyenv/versions/3.9*/bin/python")))
+    for python in filter(None, found):  # some only stand for one that is not installed
+        if not subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+            return python
+    return None
+
+
+def test_an_old_python_tells_its_facts_and_what_it_lacks(
+    start_agent: Callable[..., Agent], tiny_tflite: Build
+) -> None:
+    python = old_python()
+    if python is None:
         pytest.skip("there is no Python 3.9 or 3.10 here")
-    request = b'{"id": 1, "do": "facts"}\n'
-    done = subprocess.run(
-        [python, str(FOLDER), "agent"], input=request, capture_output=True, check=True
-    )
-    assert json.loads(done.stdout)["ok"]["python"].startswith("3.")
+    agent = start_agent(python=python)
+    found = agent.ask("facts")
+    assert found["python"].startswith("3.")
+    if "numpy" not in found["runtimes"]:
+        kind, message = agent.refusal("run", spec=start_of(tiny_tflite()), limit_s=LIMIT_S)
+        assert kind == "MissingDependencyError"
+        assert "-m pip install " in message
 
 
 def test_the_same_sources_make_the_same_file() -> None:
@@ -589,11 +599,14 @@ def test_a_keras_file_is_measured_as_the_reference(agent: Agent) -> None:
     assert row["samples_ns"]
 
 
-@pytest.mark.skipif("EDGEKIT_TFLITE_RUNTIME_PYTHON" not in os.environ, reason="names no Python")
 def test_tflite_runtime_measures_alike(
     start_agent: Callable[..., Agent], tiny_tflite: Build
 ) -> None:
-    agent = start_agent(python=os.environ["EDGEKIT_TFLITE_RUNTIME_PYTHON"])
+    own = Path(__file__).parents[2] / ".venv-tflite-runtime/bin/python"
+    python = os.environ.get("EDGEKIT_TFLITE_RUNTIME_PYTHON", str(own))
+    if not Path(python).exists():
+        pytest.skip("there is no environment with tflite-runtime; scripts/test makes one")
+    agent = start_agent(python=python)
     for path in (tiny_tflite(), tiny_tflite("int8.tflite", io="int8")):
         row = agent.ask("run", spec=spec_of(path), limit_s=LIMIT_S)["answer"]["rows"]["one"]
         assert row["runtime"] == "tflite-runtime 2.14.0"

@@ -77,7 +77,7 @@ def _take_turns(turns: list[Turn], tell: Callable[[dict[str, Any]], None]) -> li
         references.append(reference_ns())
         for turn in turns if done % 2 == 0 else reversed(turns):
             if done < _LEAST_ROUNDS or turn.progress < 1:
-                turn.take(settle=len(turns) > 1)
+                turn.take()
             if time.perf_counter_ns() - told_ns > _TELL_NS:  # between chunks, so nothing is timed
                 told_ns = time.perf_counter_ns()
                 part = sum(one.progress for one in turns) / len(turns)
@@ -120,12 +120,12 @@ class Turn:
         enough = math.ceil(_TICKS_A_SAMPLE * self._timer_ns / self._typical_ns)
         self._repeats = int(one.row.get("repeats") or max(1, enough))
 
-    def take(self, *, settle: bool) -> None:
-        """One chunk; before it a few that do not count, while the caches hold another's weights."""
+    def take(self) -> None:
+        """One chunk; before it a few that do not count, while the caches hold something else."""
         one = self._loaded
         begun = time.perf_counter_ns()
         with one.errors("run"):
-            if settle and self._typical_ns < self._chunk_ns // 2:
+            if self._typical_ns < self._chunk_ns // 2:
                 for _ in range(_SETTLE):
                     one.call(one.feeds[self._at % len(one.feeds)])
                     if time.perf_counter_ns() - begun > _SETTLE_NS:

@@ -12,7 +12,7 @@ _MOST_TEXT_BYTES = 64 << 20
 def parse_numbers(text: str) -> list[list[float]] | None:
     r"""Numbers separated by commas or blanks, line by line; None if there is anything else.
 
-    >>> parse_numbers("1, 2\\n[0.5]"), parse_numbers("one")
+    >>> parse_numbers("1, 2\n[0.5]"), parse_numbers("one")
     ([[1, 2], [0.5]], None)
     """
     lines = []

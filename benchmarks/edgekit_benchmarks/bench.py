@@ -16,7 +16,7 @@ from edgekit_benchmarks.findings import Findings
 from edgekit_benchmarks.input_rows import Feed, FeedMaker
 from edgekit_benchmarks.link import Link, LocalLink
 from edgekit_benchmarks.model_file import ModelFile, each_once, read_model_file
-from edgekit_benchmarks.plan import STARTS, WARM_UP_S, Plan, make_plan
+from edgekit_benchmarks.plan import WARM_UP_S, Plan, make_plan
 from edgekit_benchmarks.result import BenchmarkResult, FailureRecord, RatioRecord, Row
 from edgekit_benchmarks.runner import run_all
 from edgekit_benchmarks.target import Target
@@ -27,7 +27,11 @@ Connect = Callable[[Target], Link]
 
 
 def bench(
-    request: BenchRequest, report: Report, *, connect: Connect | None = None
+    request: BenchRequest,
+    report: Report,
+    *,
+    connect: Connect | None = None,
+    save: Callable[[BenchmarkResult], None] | None = None,
 ) -> BenchmarkResult:
     """Do what `request` says.
 
@@ -35,6 +39,7 @@ def bench(
         request: what to measure, where and how.
         report: told about the progress.
         connect: opens the link to a target; by default the one that leads there.
+        save: told the result; until it returns, all can be resumed.
 
     Returns:
         The result. What could not be measured is in its ``failures``.
@@ -61,12 +66,17 @@ def bench(
         found = run_all(runs, report)
     for one in found:
         one.url = targets[one.plan.target].url
-    return _assembled(request, found, failures, started)
+    result = _assembled(request, found, failures, started)
+    if save is not None:
+        save(result)
+    for run in runs:
+        run.forget()
+    return result
 
 
 def steps(request: BenchRequest) -> int:
     """How many steps of progress `bench` will report, at most."""
-    each = request.tries * (STARTS + request.processes) + request.sustained
+    each = request.tries * (request.starts + request.processes) + request.sustained
     return len(request.targets) * each
 
 
@@ -157,7 +167,7 @@ def _settings(request: BenchRequest, found: Sequence[Findings]) -> dict[str, Any
     asked = asdict(request)
     for name in ("files", "command", "wait_s", "resume"):
         del asked[name]
-    settings = asked | {"starts": STARTS, "warm_up_s": WARM_UP_S}
+    settings = asked | {"warm_up_s": WARM_UP_S}
     if request.sustained:
         settings["heated_s"] = {one.plan.target: one.heated_s for one in found}
     if request.replicate:

@@ -84,10 +84,13 @@ def bench_files(
     before = None if baseline is None else BenchmarkResult.read(baseline)
     wanted = {kind: path for kind, path in outputs.items() if path is not None}
     _check_outputs(wanted, force=force)
+
+    def save(made: BenchmarkResult) -> None:
+        for kind, path in wanted.items():
+            write_text(path, text_of(made, kind), force=force)
+
     with make_report(steps(request)) as report:
-        result = bench(request, report)
-    for kind, path in wanted.items():
-        write_text(path, text_of(result, kind), force=force)
+        result = bench(request, report, save=save)
     if before is None or not result.rows:
         return Benched(result=result)
     comparison = compare(before, result)

@@ -11,6 +11,8 @@ from edgekit_benchmarks.samples import PROCESSES
 
 SECONDS = 5.0
 """Of samples for each row, over all its processes."""
+STARTS = 5
+"""Processes that start a row: four on either side are the fewest that two runs can be told by."""
 TRIES = 5
 """How often ``--replicate`` measures everything (MLPerf Mobile)."""
 LOCAL = "local"
@@ -31,6 +33,7 @@ class BenchRequest:
     """Texts as on the command line, ``[INPUT:]STEPS``; empty takes what the files say."""
     accuracy: str | None = None
     """A data source with labels to score the files on."""
+    starts: int = STARTS
     processes: int = PROCESSES
     seconds: float = SECONDS
     sustained: bool = False
@@ -51,7 +54,7 @@ class BenchRequest:
             if not 1 <= count <= _MOST_THREADS:
                 message = f"--threads {count}: not from 1 to {_MOST_THREADS}; as in --threads 1,2,4"
                 raise UsageError(message)
-        if self.processes < 1:
+        if self.processes < 1 or self.starts < 1:
             message = f"--processes {self.processes}: nothing to measure; {PROCESSES} is usual"
             raise UsageError(message)
         if not 0 < self.seconds <= 86_400:

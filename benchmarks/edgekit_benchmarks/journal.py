@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from edgekit.errors import OutputError
 
@@ -39,16 +39,14 @@ class Journal:
         """
         self.path = (folder or journal_folder()) / f"{fingerprint[:32]}.jsonl"
         self._kept: dict[str, dict[str, Any]] = {}
-        self._file: IO[bytes] | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if resume:
                 self._read()
-            self._file = self.path.open("ab" if self._kept else "wb")
             if self._kept:
-                self._file.write(b"\n")  # ends a line that was cut short
+                self._append(b"\n")  # ends a line that was cut short
             else:
-                self._write({"version": _VERSION, "plan": fingerprint})
+                self.path.write_bytes(_line({"version": _VERSION, "plan": fingerprint}))
         except OSError as error:
             message = (
                 f"{self.path}: cannot be written ({error.strerror}); set XDG_CACHE_HOME to a "
@@ -74,29 +72,21 @@ class Journal:
         """
         self._kept[run] = answer
         try:
-            self._write({"run": run, "answer": answer})
+            self._append(_line({"run": run, "answer": answer}))
         except OSError as error:
             message = f"{self.path}: cannot be written ({error.strerror}); free some space"
             raise OutputError(message) from error
 
-    def close(self) -> None:
-        """Leave it for a later run."""
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                self._file.close()
-            self._file = None
-
     def remove(self) -> None:
         """Everything is done."""
-        self.close()
         with contextlib.suppress(OSError):
             self.path.unlink()
 
-    def _write(self, line: dict[str, Any]) -> None:
-        assert self._file is not None
-        self._file.write(json.dumps(line).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    def _append(self, line: bytes) -> None:
+        with self.path.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
 
     def _read(self) -> None:
         """A last line that was cut short, as by a power failure, is passed over."""
@@ -116,3 +106,7 @@ class Journal:
                 return
             if isinstance(told.get("run"), str) and isinstance(told.get("answer"), dict):
                 self._kept[told["run"]] = told["answer"]
+
+
+def _line(told: dict[str, Any]) -> bytes:
+    return json.dumps(told).encode() + b"\n"

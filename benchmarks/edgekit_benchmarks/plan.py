@@ -17,8 +17,6 @@ from edgekit_benchmarks.bench_request import LOCAL, BenchRequest
 from edgekit_benchmarks.input_rows import Feed
 from edgekit_benchmarks.model_file import ModelFile
 
-STARTS = 5
-"""Processes that start a row: four on either side are the fewest that two runs can be told by."""
 WARM_UP_S = 0.25
 CHUNK_S = 0.05
 _START_INFERENCES = 4
@@ -50,6 +48,7 @@ class Plan:
 
     target: str
     rows: tuple[PlannedRow, ...]
+    starts: int
     processes: int
     seconds: float
     tries: int = 1
@@ -58,7 +57,7 @@ class Plan:
     @property
     def steps(self) -> int:
         """How many steps of progress it takes."""
-        return self.tries * (STARTS + self.processes) + self.sustained
+        return self.tries * (self.starts + self.processes) + self.sustained
 
     @property
     def budget_s(self) -> float:
@@ -70,7 +69,7 @@ class Plan:
         told = {
             "target": self.target,
             "worker": worker_sha256,
-            "settings": [STARTS, WARM_UP_S, CHUNK_S, self.processes, self.seconds],
+            "settings": [self.starts, WARM_UP_S, CHUNK_S, self.processes, self.seconds],
             "tries": self.tries,
             "sustained": self.sustained,
             "rows": [
@@ -108,6 +107,7 @@ def make_plan(
     return Plan(
         target=target,
         rows=tuple(rows),
+        starts=request.starts,
         processes=request.processes,
         seconds=request.seconds,
         tries=request.tries,

@@ -9,13 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgekit.errors import CrashError, EdgekitError
+from edgekit.errors import CrashError, EdgekitError, OutputError
 from edgekit_benchmarks.findings import Findings, Taken
 from edgekit_benchmarks.heat import cool_down, heat_up
 from edgekit_benchmarks.journal import Journal
 from edgekit_benchmarks.link import Link
 from edgekit_benchmarks.plan import (
-    STARTS,
     Plan,
     PlannedRow,
     groups_of,
@@ -80,6 +79,7 @@ class TargetRun:
         self._journal: Journal | None = None
         self._link: Link | None = None
         self._is_stopped = False
+        self._is_complete = False
         self._paths: dict[str, str] = {}
         self._took_s: dict[str, list[float]] = {"start": [], "steady": []}
         self._done = {"start": 0, "steady": 0}
@@ -97,6 +97,11 @@ class TargetRun:
         if self._link is not None:
             self._link.close()
 
+    def forget(self) -> None:
+        """The result is safe: what was kept for a break is not needed any more."""
+        if self._is_complete and self._journal is not None:
+            self._journal.remove()
+
     def measure(self) -> Findings:
         """Do it; a failure is part of the findings, and keeps what was finished before it."""
         try:
@@ -108,18 +113,12 @@ class TargetRun:
                 self._measure_rows()
                 with suppress(EdgekitError):
                     link.request("unlock", timeout_s=_ASK_S)
-            if self._journal is not None:
-                self._journal.remove()
+            self._is_complete = True
         except EdgekitError as error:
             failure = FailureRecord(
                 path="", target=self._plan.target, threads=None, error=str(error)
             )
             self.findings.failures.append(failure)
-            if not self._is_stopped:
-                self._report.note(f"{self._plan.target}: given up; {self.finished} processes kept")
-        finally:
-            if self._journal is not None:
-                self._journal.close()
         return self.findings
 
     # -- before anything is measured
@@ -134,8 +133,12 @@ class TargetRun:
         for row in self._plan.rows:
             self._send(link, row)
         fingerprint = self._plan.fingerprint(found.worker_sha256)
-        self._journal = Journal(fingerprint, resume=self._resume, folder=self._journals)
-        found.resumed = self._journal.found
+        try:
+            self._journal = Journal(fingerprint, resume=self._resume, folder=self._journals)
+        except OutputError as error:
+            self._report.note(f"{error}; until then a broken run cannot be resumed")
+        else:
+            found.resumed = self._journal.found
 
     def _send(self, link: Link, row: PlannedRow) -> None:
         """The file and its inputs; one that cannot be sent is that row's failure."""
@@ -165,10 +168,10 @@ class TargetRun:
 
     def _start_all(self, rows: list[PlannedRow], attempt: int) -> list[PlannedRow]:
         """Every row in fresh processes of its own; returns those that start."""
-        for number in range(STARTS):
+        for number in range(self._plan.starts):
             if not rows:
                 break
-            self._step(f"start {number + 1} of {STARTS}", rows)
+            self._step(f"start {number + 1} of {self._plan.starts}", rows)
             for row in in_turn(rows, number):
                 run = f"{attempt}.start.{number}.{row.key}"
                 spec = start_spec(row, self._paths)
@@ -244,8 +247,7 @@ class TargetRun:
         budget_s: float,
     ) -> dict[str, Any]:
         """What a process answers, now or earlier; one that died is tried once more."""
-        assert self._journal is not None
-        kept = self._journal.get(run)
+        kept = None if self._journal is None else self._journal.get(run)
         if kept is None:
             begun = time.monotonic()
             limit = limit_s(rows, self._quick_s(), budget_s)
@@ -256,7 +258,7 @@ class TargetRun:
             except CrashError:
                 kept = self._ask(spec, limit)
             self._took_s[kind].append(time.monotonic() - begun)
-            self._journal.add(run, kept)
+            self._keep(run, kept)
         self._done[kind] += 1
         self.findings.watch.extend(kept["watch"])
         self.findings.clock.extend(
@@ -264,6 +266,14 @@ class TargetRun:
         )
         answer: dict[str, Any] = kept["answer"]
         return answer
+
+    def _keep(self, run: str, answer: dict[str, Any]) -> None:
+        if self._journal is not None:
+            try:
+                self._journal.add(run, answer)
+            except OutputError as error:
+                self._report.note(str(error))
+                self._journal = None
 
     def _ask(self, spec: dict[str, Any], limit: float) -> dict[str, Any]:
         assert self._link is not None
@@ -338,7 +348,7 @@ class TargetRun:
         """Roughly, how long it still takes: by what the processes took so far, where known."""
         plan, rows = self._plan, len(self._plan.rows)
         steady = plan.tries * plan.processes * self._groups
-        counts = {"start": plan.tries * STARTS * rows, "steady": steady}
+        counts = {"start": plan.tries * plan.starts * rows, "steady": steady}
         guesses = plan.guessed_s(rows / self._groups)
         left_s = 0.0
         for kind, took in self._took_s.items():

@@ -129,13 +129,17 @@ def _of_row(row: Row, target: TargetRecord) -> Iterator[tuple[bool, str]]:
 def _of_counts(row: Row) -> Iterator[tuple[bool, str]]:
     count = row.sample_count
     if count < needed(50):
-        yield True, f"a median of {count} samples; at least {needed(50)} are needed"
+        yield (
+            True,
+            f"a median of {count} sample{_plural(count, 's')}; at least {needed(50)} are needed",
+        )
     elif count < needed(90):
         yield False, f"{count} samples are too few for p90; at least {needed(90)} are needed"
     if row.processes < _ENOUGH_PROCESSES:
         yield (
             False,
-            f"{row.processes} processes are too few for an interval of {CONFIDENCE:.0%}; "
+            f"{row.processes} process{_plural(row.processes, 'es are', ' is')} too few for an "
+            f"interval of {CONFIDENCE:.0%}; "
             f"at least {_ENOUGH_PROCESSES} are needed",
         )
 
@@ -155,7 +159,7 @@ def _of_spread(row: Row) -> Iterator[tuple[bool, str]]:
         yield False, f"the standard deviation is {deviation / mean:.0%} of the mean"
     far = sum(abs(sample - mean) > mean / 2 for sample in samples) / len(samples)
     if far > 0.01:
-        yield False, f"{far:.1%} of the samples are more than 50 % from the mean"
+        yield False, f"{far:.1%} of the samples are more than 50% from the mean"
     medians = [nearest_rank(run, 50) for run in row.samples_ns]
     if max(medians) > 1.5 * min(medians):
         yield False, f"its slowest process took {max(medians) / min(medians):.1f} times its fastest"
@@ -194,3 +198,7 @@ def _of_timer(row: Row, target: TargetRecord) -> Iterator[tuple[bool, str]]:
         share = target.empty_call_ns / row.repeats / row.p50_ns
         if share > 0.01:
             yield False, f"timing nothing takes {target.empty_call_ns:g} ns, {share:.0%} of this"
+
+
+def _plural(count: int, many: str, one: str = "") -> str:
+    return one if count == 1 else many

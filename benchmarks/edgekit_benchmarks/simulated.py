@@ -17,7 +17,7 @@ from numpy.random import Generator
 from edgekit_benchmarks.result import BenchmarkResult, InputRecord, Row, StartRecord, TargetRecord
 
 STARTED = "2026-01-02T03:04:05+00:00"
-FACTS: Mapping[str, Any] = {
+FACTS: dict[str, Any] = {
     "model": "Raspberry Pi 4 Model B Rev 1.4",
     "cpu": "ARM Cortex-A72",
     "features": ["asimd", "crc32"],

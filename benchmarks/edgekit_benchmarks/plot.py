@@ -18,8 +18,8 @@ _DECADE = 10
 def clean(text: str) -> str:
     r"""Text fit to stand in markup: escaped, and without what cannot be printed.
 
-    >>> clean('<b>"x"\x00')
-    '&lt;b&gt;&quot;x&quot;\N{REPLACEMENT CHARACTER}'
+    >>> clean('<b>"x"\x1b')
+    '&lt;b&gt;&quot;x&quot;�'
     """
     printable = (c if c.isprintable() or c == " " else "\N{REPLACEMENT CHARACTER}" for c in text)
     return escape("".join(printable))
@@ -28,7 +28,7 @@ def clean(text: str) -> str:
 def width_px(text: str, size_px: float = 12) -> float:
     """About how wide a text is; generous, as fonts differ."""
     return size_px * sum(
-        1.05 if east_asian_width(c) in "WF" else 0.34 if c in "iljtf.,:;'|![]() " else 0.6
+        1.05 if east_asian_width(c) in "WF" else 0.36 if c in "iljtf.,:;'|![]() " else 0.64
         for c in text
     )
 
@@ -37,7 +37,7 @@ def shortened(text: str, most_px: float, size_px: float = 12) -> str:
     """The text with its middle left out if it is too wide.
 
     >>> shortened("a_very_long_name.int8.tflite", 120)
-    'a_very_lo…int8.tflite'
+    'a_very_lo…t8.tflite'
     """
     if width_px(text, size_px) <= most_px:
         return text

@@ -10,7 +10,7 @@ from edgekit_benchmarks.plot_names import plot_rows
 from edgekit_benchmarks.report_numbers import Unit, duration, size, size_unit, time_unit
 from edgekit_benchmarks.result import BenchmarkResult
 
-_LEFT, _RIGHT, _TOP, _ROW_PX = 268, 178, 34, 30
+_RIGHT, _TOP, _ROW_PX = 178, 34, 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +68,14 @@ def _stacked(
     if not bars:
         return ""
     canvas = Canvas()
-    x: float = _LEFT
+    left_px = x = min(268.0, max([110.0, *(width_px(bar.name) + 16 for bar in bars)]))
     for i, text in enumerate(legend):
         canvas.box(x, 6, 11, 11, f"part p{i}")
         canvas.text(x + 17, 16, text, "small")
         x += 17 + width_px(text, 11) + 22
     bottom = _TOP + _ROW_PX * len(bars)
     highest = max(sum(bar.parts) for bar in bars)
-    axis = Axis(low=0, high=highest * 1.02, start_px=_LEFT, end_px=WIDTH - _RIGHT)
+    axis = Axis(low=0, high=highest * 1.02, start_px=left_px, end_px=WIDTH - _RIGHT)
     unit = unit_of([highest])
     axis_below(
         canvas,
@@ -88,9 +88,9 @@ def _stacked(
     for i, bar in enumerate(bars):
         top = _TOP + i * _ROW_PX + 5
         canvas.text(
-            _LEFT - 12,
+            left_px - 12,
             top + 14,
-            shortened(bar.name, _LEFT - 16),
+            shortened(bar.name, left_px - 12),
             "name",
             anchor="end",
             title=bar.name,

@@ -8,13 +8,13 @@ import numpy as np
 
 from edgekit_benchmarks.percentile import Enclosed
 from edgekit_benchmarks.plot import WIDTH, Axis, Canvas, axis_below, number, shortened
-from edgekit_benchmarks.plot_names import PlotRow, plot_rows
+from edgekit_benchmarks.plot_names import PlotRow, name_column_px, plot_rows
 from edgekit_benchmarks.report_numbers import duration, enclosed, time_unit
 from edgekit_benchmarks.result import BenchmarkResult
 
 MOST = 60
 """More rows than that are in the table only."""
-_LEFT, _RIGHT = 268, 178
+_RIGHT = 178
 _TOP = 8
 _BIN_PX = 2
 _SMOOTH = np.array([1, 4, 6, 4, 1]) / 16
@@ -33,10 +33,11 @@ def plot_distribution(result: BenchmarkResult) -> str:
     row_px = 58 if len(rows) <= 12 else 44
     bottom = _TOP + row_px * len(rows)
     samples = [row.samples() for row in rows]
+    left = name_column_px(rows)
     axis = Axis.over(
         min(float(one.min()) for one in samples),
         max(_end(row, one) for row, one in zip(rows, samples, strict=True)),
-        _LEFT,
+        left,
         WIDTH - _RIGHT,
         can_be_log=True,
     )
@@ -97,12 +98,11 @@ def _draw(
         if highest > axis.high:
             x = axis.end_px
             canvas.path(f"M{number(x)} {number(base - 4)}l7 4l-7 4z", "arrow")
-    name = shortened(row.name, _LEFT - 16)
-    canvas.text(_LEFT - 12, base, name, "name", anchor="end", title=row.name)
+    x = axis.start_px - 12
+    name = shortened(row.name, x)
+    canvas.text(x, base, name, "name", anchor="end", title=row.name)
     marked = "INVALID" if not row.row.valid else f"slowest {duration(highest)}"
-    canvas.text(
-        _LEFT - 12, base + 15, marked, "small" if row.row.valid else "small bad", anchor="end"
-    )
+    canvas.text(x, base + 15, marked, "small" if row.row.valid else "small bad", anchor="end")
     x = WIDTH - _RIGHT + 16
     if middle is not None:
         canvas.text(x, base, f"p50 {enclosed(middle)}", "value")

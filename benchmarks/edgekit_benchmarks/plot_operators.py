@@ -25,7 +25,13 @@ def plot_operators(row: PlotRow) -> str:
     ordered = sorted(times, key=lambda one: -one[2])
     shown, rest = ordered[:MOST], ordered[MOST:]
     if rest:
-        shown.append((f"{len(rest)} others", "", sum(taken for *_, taken in rest)))
+        shown.append(
+            (
+                f"{len(rest)} other{'' if len(rest) == 1 else 's'}",
+                "",
+                sum(taken for *_, taken in rest),
+            )
+        )
     canvas = Canvas()
     bottom = 4 + _ROW_PX * len(shown)
     highest = max(taken for *_, taken in shown)

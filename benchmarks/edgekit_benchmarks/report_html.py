@@ -12,7 +12,7 @@ from edgekit_benchmarks.plot_names import plot_rows
 from edgekit_benchmarks.plot_operators import MOST as MOST_OPERATORS
 from edgekit_benchmarks.plot_operators import plot_operators
 from edgekit_benchmarks.plot_timeline import MOST as MOST_TIMELINES
-from edgekit_benchmarks.plot_timeline import plot_timeline
+from edgekit_benchmarks.plot_timeline import MOST_TIMES, plot_timeline
 from edgekit_benchmarks.plot_tradeoff import plot_tradeoff
 from edgekit_benchmarks.plot_watch import plot_watch
 from edgekit_benchmarks.report_environment import Pairs, command, environment, how
@@ -24,6 +24,7 @@ from edgekit_benchmarks.result import BenchmarkResult
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _MOST_REASONS = 8
+_OPEN_OPERATORS = 2
 
 
 def to_html(result: BenchmarkResult) -> str:
@@ -127,10 +128,10 @@ def _charts(result: BenchmarkResult) -> Iterator[str]:
         yield from _figure(
             f"In the order measured{several}",
             plot_timeline(result, name),
-            "Each column is a fresh process, the time between them left out. Lines reach from the "
-            "fastest to the slowest sample of a moment, dark marks are its median; grey is the "
-            "warm-up, which does not count. Each row has its own scale, from its fastest sample "
-            f"to about its p98; slower ones end at the top.{beyond}",
+            "Each column is a fresh process. Dark: the median of a moment; light: the middle 90 % "
+            "of its samples; dots: its fastest and its slowest. Grey is the warm-up, which does "
+            "not count. Each row has its own scale, from its fastest sample to its p98, but no "
+            f"further than {MOST_TIMES:g} medians; what is slower ends at the top.{beyond}",
         )
     yield from _figure(
         "What it costs",
@@ -161,12 +162,19 @@ def _charts(result: BenchmarkResult) -> Iterator[str]:
 
 
 def _operators(result: BenchmarkResult) -> Iterator[str]:
-    for row in plot_rows(result):
-        yield from _figure(
-            f"Operators of {row.name}",
-            plot_operators(row),
-            f"Timed apart from the latencies above; the {MOST_OPERATORS} slowest by name.",
-        )
+    drawn = [(row.name, plot_operators(row)) for row in plot_rows(result)]
+    drawn = [(name, chart) for name, chart in drawn if chart]
+    if not drawn:
+        return
+    yield "<section><h2>Operators</h2>"
+    yield (
+        '<p class="note">Timed apart from the latencies above, where each takes a little longer; '
+        f"the {MOST_OPERATORS} slowest by name.</p>"
+    )
+    for i, (name, chart) in enumerate(drawn):
+        yield f"<details{' open' if i < _OPEN_OPERATORS else ''}><summary>{clean(name)}</summary>"
+        yield f'<figure class="wide">{chart}</figure></details>'
+    yield "</section>"
 
 
 def _figure(title: str, drawn: str, caption: str) -> Iterator[str]:
@@ -182,7 +190,7 @@ def _method(result: BenchmarkResult) -> Iterator[str]:
         yield f'<code class="command">{clean(command(result))}</code>'
     yield (
         "<p>Several fresh processes, one after another. In each, all files and numbers of threads "
-        "are loaded and take turns in short chunks, forth and back, so that what disturbs the "
+        "are loaded and take turns in short chunks, back and forth, so that what disturbs the "
         "machine disturbs all of them. Each sample is one inference, timed by itself; where that "
         "is too short for the clock, the mean of a few. No sample is left out.</p>"
         "<p>A process is one observation: the interval of a percentile lies between the second "

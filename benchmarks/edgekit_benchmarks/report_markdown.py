@@ -10,6 +10,7 @@ from edgekit_benchmarks.report_numbers import DASH, duration, enclosed, share, s
 from edgekit_benchmarks.report_rows import (
     EMULATED,
     against,
+    apart,
     file_names,
     is_emulated,
     names,
@@ -67,14 +68,14 @@ def _table(result: BenchmarkResult) -> Iterator[str]:
     flush = ["---:" if heading in numbers else "---" for heading in headings]
     yield _row(headings)
     yield _row(flush)
-    files, named = file_names(result), names(result)
+    files = file_names(result)
     for i, row in enumerate(result.rows):
         cells = [_escaped(files[i]), *([_escaped(row.target)] if targets else [])]
         cells += [size(row.size_bytes), str(row.threads), *_measured(result, row)]
         if accuracy:
             cells.append(accuracy_text(row) or DASH)
         if several:
-            cells.append(_against(result, i, named))
+            cells.append(_against(result, i, files))
         yield _row(cells)
 
 
@@ -106,14 +107,16 @@ def accuracy_text(row: Row) -> str:
     return f"{share(value)} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _against(result: BenchmarkResult, row: int, named: Sequence[str]) -> str:
+def _against(result: BenchmarkResult, row: int, files: Sequence[str]) -> str:
     compared = against(result, row)
     if compared is None:
         return DASH if is_emulated(result, result.rows[row]) else "the reference"
     if compared.verdict == "invalid":
         return "**INVALID**"
     than = "from" if compared.verdict == "no difference shown" else "than"
-    return _escaped(f"{compared.text} {than} {named[compared.to]}")
+    rows = result.rows[row], result.rows[compared.to]
+    _, reference = apart(*rows, (files[row], files[compared.to]))
+    return _escaped(f"{compared.text} {than} {reference}")
 
 
 def _doubts(result: BenchmarkResult) -> Iterator[str]:

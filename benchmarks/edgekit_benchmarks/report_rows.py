@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,12 +41,16 @@ class Against:
         return f"no difference shown, {inverse}"
 
 
-def names(result: BenchmarkResult) -> tuple[str, ...]:
-    """A short name for each row, no two alike: the file's, and what else tells rows apart.
+def names(result: BenchmarkResult, *, is_short: bool = False) -> tuple[str, ...]:
+    """A name for each row, no two alike: the file's, and what else tells rows apart.
 
     That is the folder where files are called the same, the threads and the target.
+
+    Args:
+        result: with the rows.
+        is_short: leave out of the names of files what stands in all of them.
     """
-    files = file_names(result)
+    files = _without_common_parts(file_names(result)) if is_short else file_names(result)
     threads = len({row.threads for row in result.rows}) > 1
     targets = len({row.target for row in result.rows}) > 1
     found = []
@@ -68,6 +73,40 @@ def file_names(result: BenchmarkResult) -> tuple[str, ...]:
             count += 1
         named[path] = "/".join(parts[-count:]).replace("//", "/")
     return tuple(named[row.path] for row in result.rows)
+
+
+def _without_common_parts(files: Sequence[str]) -> tuple[str, ...]:
+    """``float32.tflite`` for ``mnist.float32.tflite``, if all others begin with ``mnist.``."""
+    parts = {file: file.split(".") for file in files}
+    while len(parts) > 1 and all(len(one) > 1 for one in parts.values()):
+        for end in (0, -1):
+            if len({one[end] for one in parts.values()}) == 1:
+                parts = {file: one[1:] if end == 0 else one[:-1] for file, one in parts.items()}
+                break
+        else:
+            break
+    return tuple(".".join(parts[file]) for file in files)
+
+
+def apart(row: Row, other: Row, files: tuple[str, str]) -> tuple[str, str]:
+    """What to call two rows of a target, by nothing more than what tells them apart.
+
+    Args:
+        row: one.
+        other: the other.
+        files: what their files are called.
+    """
+    if row.path == other.path:
+        return threads_text(row.threads), threads_text(other.threads)
+    called = (row.precision, other.precision)
+    if (row.name, row.format) != (other.name, other.format) or row.precision == other.precision:
+        called = files
+    if row.threads != other.threads:
+        return (
+            f"{called[0]} with {threads_text(row.threads)}",
+            f"{called[1]} with {threads_text(other.threads)}",
+        )
+    return called
 
 
 def _told_apart(found: Sequence[str]) -> tuple[str, ...]:
@@ -95,7 +134,8 @@ def machine(name: str, target: TargetRecord) -> str:
     known = next((facts[key] for key in ("model", "cpu") if facts.get(key) not in _UNKNOWN), None)
     if known is None:
         return "this machine" if name == "local" else name
-    return str(known) if name == "local" else f"{name} ({known})"
+    short = re.sub(r" Rev [0-9.]+$", "", str(known))
+    return short if name == "local" else f"{name} ({short})"
 
 
 def against(result: BenchmarkResult, row: int) -> Against | None:
@@ -161,8 +201,8 @@ def shared_doubts(result: BenchmarkResult) -> tuple[str, ...]:
 
 
 def own_doubts(result: BenchmarkResult, row: Row) -> tuple[str, ...]:
-    """What is said of this row, and not of all."""
-    shared = shared_doubts(result)
+    """What is said of this row, and not of all, nor of its target."""
+    shared = (*shared_doubts(result), *result.targets[row.target].doubts)
     return tuple(text for text in dict.fromkeys(row.doubts) if text not in shared)
 
 

@@ -30,7 +30,7 @@ body {{
   margin: 0; background: var(--page); color: var(--text);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
 }}
-main, header, footer {{ max-width: 1128px; margin: 0 auto; padding: 0 24px; }}
+main, header, footer {{ max-width: 1200px; margin: 0 auto; padding: 0 24px; }}
 header {{ padding-top: 36px; }}
 .kicker {{ color: var(--muted); font-size: 13px; margin: 0 0 10px; }}
 h1 {{
@@ -65,20 +65,27 @@ th, td {{
   padding: 6px 0 6px 16px; text-align: right; vertical-align: baseline; white-space: nowrap;
 }}
 th {{ font-weight: 550; }}
-thead th {{ color: var(--muted); font-size: 12.5px; border-bottom: 1px solid var(--line); }}
-thead tr:first-child th.group {{ border-bottom: 1px solid var(--line); text-align: center; }}
+thead th {{
+  color: var(--muted); font-size: 12.5px; white-space: normal; vertical-align: bottom;
+  border-bottom: 1px solid var(--line);
+}}
 tbody.row {{ border-bottom: 1px solid var(--line); }}
 tbody.target th {{
   text-align: left; padding: 18px 0 5px; border-bottom: 1px solid var(--line); font-weight: 620;
 }}
 th[scope=row] {{ text-align: left; white-space: normal; overflow-wrap: anywhere; padding-left: 0; }}
-.results th[scope=row] {{ min-width: 180px; }}
+.results th[scope=row] {{
+  min-width: 210px; padding-left: 17px; text-indent: -17px; font-weight: 500;
+  overflow-wrap: normal;
+}}
+.void {{ color: var(--muted); }}
+.void .time {{ text-decoration: line-through; }}
 td.left, th.left {{ text-align: left; white-space: normal; }}
-td.words {{ text-align: left; white-space: normal; min-width: 170px; }}
+td.words {{ text-align: left; white-space: normal; min-width: 190px; }}
 .interval {{ color: var(--muted); }}
 .chip {{
   display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 8px;
-  background: var(--c);
+  text-indent: 0; background: var(--c);
 }}
 tr.doubts td {{
   text-align: left; white-space: normal; padding: 0 0 8px 17px; color: var(--muted);
@@ -97,6 +104,7 @@ summary {{ cursor: pointer; font-weight: 550; }}
 footer {{ color: var(--muted); font-size: 13px; padding-top: 40px; padding-bottom: 48px; }}
 svg {{ display: block; width: 100%; min-width: 860px; height: auto; }}
 svg text {{ font-size: 12px; fill: var(--text); font-variant-numeric: tabular-nums; }}
+svg .over {{ paint-order: stroke; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round; }}
 svg .small {{ font-size: 11px; fill: var(--muted); }}
 svg .axis {{ font-size: 11.5px; fill: var(--muted); }}
 svg .bad {{ fill: var(--bad); font-weight: 600; }}
@@ -115,6 +123,7 @@ svg .dot, svg .arrow {{ fill: var(--c); }}
 svg .hollow {{ fill: var(--page); stroke: var(--c); stroke-width: 1.6; }}
 svg .median {{ stroke: var(--c); stroke-width: .7; stroke-dasharray: 3 3; opacity: .7; }}
 svg path.spread {{ stroke: var(--c); stroke-width: 1.2; opacity: .38; fill: none; }}
+svg path.extreme {{ stroke: var(--c); stroke-width: 1.3; opacity: .55; fill: none; }}
 svg path.middle {{ stroke: var(--c); stroke-width: 1.8; fill: none; }}
 svg path.warm {{ stroke: var(--muted); }}
 svg path.warm.spread {{ opacity: .3; }}

@@ -9,6 +9,8 @@ from edgekit_benchmarks.report_rows import (
     EMULATED,
     Against,
     against,
+    apart,
+    file_names,
     is_emulated,
     machine,
     names,
@@ -52,36 +54,24 @@ def _of_target(result: BenchmarkResult, name: str, rows: Sequence[int]) -> list[
         return [_fastest(result, rows, where), *warned]
     order = ["faster", "no difference shown", "slower"]
     compared.sort(key=lambda one: (order.index(one.verdict), one.value))
-    first, *others = compared
-    called = _calls(result, rows)
-    told = [f"{_told(result, first, called)} on {where}."]
-    if others and len(others) < _MOST:
-        told.append(_capital("; ".join(_told(result, one, called) for one in others)) + ".")
+    told = [f"{_told(result, compared[0])} on {where}."]
+    if 1 < len(compared) <= _MOST:
+        there = f"Also on {name}: " if len(result.targets) > 1 else ""
+        told.append(there + "; ".join(_told(result, one) for one in compared[1:]) + ".")
     return [*told, *warned]
 
 
-def _told(result: BenchmarkResult, one: Against, called: dict[int, str]) -> str:
-    size = smaller(result.rows[one.row], result.rows[one.to])
-    name, reference = called[one.row], called[one.to]
+def _told(result: BenchmarkResult, one: Against) -> str:
+    row, other = result.rows[one.row], result.rows[one.to]
+    files = file_names(result)
+    _, reference = apart(row, other, (files[one.row], files[one.to]))
+    size = smaller(row, other)
+    threads = {one.threads for one in result.rows}
+    name = files[one.row] + (f" with {threads_text(row.threads)}" if len(threads) > 1 else "")
     if one.verdict == "no difference shown":
         added = f", though {size}" if size else ""
         return f"{name}: no difference to {reference} shown{added}"
     return f"{name} is {one.text} than {reference}{f' and {size}' if size else ''}"
-
-
-def _calls(result: BenchmarkResult, rows: Sequence[int]) -> dict[int, str]:
-    """Precisions where nothing else differs; else the names of the rows."""
-    named = names(result)
-    mine = [result.rows[i] for i in rows]
-    if len({(row.name, row.format) for row in mine}) > 1:
-        return {i: named[i].removesuffix(f" on {result.rows[i].target}") for i in rows}
-    threads = len({row.threads for row in mine}) > 1
-    called = {
-        i: result.rows[i].precision
-        + (f" with {threads_text(result.rows[i].threads)}" if threads else "")
-        for i in rows
-    }
-    return called if len(set(called.values())) == len(rows) else {i: named[i] for i in rows}
 
 
 def _fastest(result: BenchmarkResult, rows: Sequence[int], where: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Sequence
 from importlib.metadata import entry_points
@@ -112,13 +111,8 @@ def command(
 
 def _plug_in() -> CompareFiles:
     found = list(entry_points(group="edgekit.benchmarks", name="compare"))
-    plug_in: CompareFiles
-    if found:
-        plug_in = found[0].load()
-        return plug_in
-    try:
-        plug_in = importlib.import_module("edgekit_benchmarks.compare_files").compare_files
-    except ModuleNotFoundError as error:
+    if not found:
         message = "edgekit: the benchmarks are not installed; run: pip install '.[bench]'"
-        raise MissingDependencyError(message) from error
+        raise MissingDependencyError(message)
+    plug_in: CompareFiles = found[0].load()
     return plug_in

@@ -109,7 +109,7 @@ def check_target(target: Target, *, root: str | None = None) -> TargetReport:
             else:
                 link = stack.enter_context(SshLink(target, connection=connection, root=root))
             facts = link.request("facts", timeout_s=_ASK_S)
-            checks += _of_facts(facts)
+            checks += _of_facts(facts, target)
             step = "benchmarks"
             checks.append(_lock(link))
     except EdgekitError as error:
@@ -123,12 +123,12 @@ def _clock(connection: Connection) -> Iterator[Check]:
     text = connection.run("date +%s", timeout_s=_ASK_S).text
     if text.isdigit():
         off_s = int(text) - time.time()
-        said = f"{abs(off_s):.0f} s {'ahead' if off_s > 0 else 'behind'}"
+        said = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} the one here"
         if abs(off_s) > _CLOCK_S:
             yield Check(
                 name="clock",
                 status="warn",
-                said=f"{said} of the one here",
+                said=said,
                 advice="set it, as downloads fail else: sudo timedatectl set-ntp true",
             )
         else:
@@ -146,12 +146,12 @@ def _lock(link: Link) -> Check:
     return Check(name=name, status="ok", said="no other one runs")
 
 
-def _of_facts(facts: Mapping[str, Any]) -> Iterator[Check]:
+def _of_facts(facts: Mapping[str, Any], target: Target) -> Iterator[Check]:
     """Everything that the device tells of itself."""
     yield Check(name="board", status="ok", said=f"{facts['model']}, {facts['cpu']}")
     yield _python(facts)
     yield _system(facts)
-    yield _runtimes(facts)
+    yield _runtimes(facts, target)
     yield _room("disk", facts["disk_free_bytes"], _LITTLE_SPACE_BYTES, _NO_SPACE_BYTES)
     available = facts["memory_bytes"]["available"]
     if isinstance(available, int):
@@ -187,8 +187,10 @@ def _system(facts: Mapping[str, Any]) -> Check:
     return Check(name=name, status="ok", said=said)
 
 
-def _runtimes(facts: Mapping[str, Any]) -> Check:
-    name, advice = "runtimes", "run: edgekit targets setup"
+def _runtimes(facts: Mapping[str, Any], target: Target) -> Check:
+    name, advice = "runtimes", f"run: edgekit targets setup {target.name}"
+    if target.is_local:
+        advice = "see: edgekit doctor"
     packages: Mapping[str, str] = facts["runtimes"] if isinstance(facts["runtimes"], dict) else {}
     there = [package for package in _RUNTIMES if package in packages]
     listed = ", ".join(f"{one} {packages[one]}" for one in (*there, "numpy") if one in packages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from edgekit_benchmarks.link import Link, LocalLink
 from edgekit_benchmarks.model_file import ModelFile, each_once, read_model_file
 from edgekit_benchmarks.plan import WARM_UP_S, Plan, make_plan
 from edgekit_benchmarks.result import BenchmarkResult, FailureRecord, RatioRecord, Row
+from edgekit_benchmarks.row_extras import accuracies, whole_ways
 from edgekit_benchmarks.runner import run_all
 from edgekit_benchmarks.target import Target
 from edgekit_benchmarks.target_file import find_target
@@ -52,6 +53,10 @@ def bench(
     targets = {name: find_target(name) for name in request.targets}
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-input-") as folder:
         files, feeds, failures = _read(request, Path(folder))
+        extras = _Extras()
+        if request.accuracy is not None:
+            report.detail("score the files")
+            extras.accuracy = accuracies(files, request.accuracy, request.preprocess)
         plans = [_plan(request, name, files, feeds, report) for name in targets]
         runs = [
             TargetRun(
@@ -64,9 +69,11 @@ def bench(
             for plan in plans
         ]
         found = run_all(runs, report)
+        if LOCAL in targets:
+            extras.whole = whole_ways(files, feeds, request.threads, report)
     for one in found:
         one.url = targets[one.plan.target].url
-    result = _assembled(request, found, failures, started)
+    result = _assembled(request, found, failures, extras, started)
     if save is not None:
         save(result)
     for run in runs:
@@ -141,8 +148,30 @@ def _plan(
     return plan
 
 
+@dataclass(slots=True)
+class _Extras:
+    """What is known of rows besides what targets gave."""
+
+    accuracy: dict[str, dict[str, Any]] = field(default_factory=dict)
+    whole: dict[tuple[str, int], dict[str, float]] = field(default_factory=dict)
+
+    def added(self, row: Row) -> Row:
+        """The row with it."""
+        row = replace(row, accuracy=self.accuracy.get(row.path))
+        if row.target == LOCAL and (row.path, row.threads) in self.whole:
+            told = self.whole[row.path, row.threads]
+            row = replace(
+                row, preprocess_ns=told["preprocess_ns"], end_to_end_ns=told["end_to_end_ns"]
+            )
+        return row
+
+
 def _assembled(
-    request: BenchRequest, found: Sequence[Findings], failures: list[FailureRecord], started: str
+    request: BenchRequest,
+    found: Sequence[Findings],
+    failures: list[FailureRecord],
+    extras: _Extras,
+    started: str,
 ) -> BenchmarkResult:
     targets = {one.plan.target: target_record(one) for one in found}
     rows: list[Row] = []
@@ -150,7 +179,7 @@ def _assembled(
     for one in found:
         own = rows_of(one, targets[one.plan.target])
         ratios += ratios_of(one, own, len(rows))
-        rows += own.values()
+        rows += map(extras.added, own.values())
     return BenchmarkResult(
         started=started,
         finished=_now(),

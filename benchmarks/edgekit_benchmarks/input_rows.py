@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgekit import golden
 from edgekit.data import open_data
+from edgekit.data_images import ImageColumn
 from edgekit.errors import DataError, SourceError
 from edgekit.preprocess import Preprocess, for_inputs
 from edgekit.tensors import TensorSpec
@@ -40,6 +41,10 @@ class Feed:
     path: Path | None = None
     """An .npz with an array ``(n, *input shape)`` or ``(n, *sample shape)`` for each input; None
     lets the worker make numbers up."""
+    pictures: tuple[Path, ...] = ()
+    """The image files that became these inputs, if they were some."""
+    steps: tuple[tuple[str, str], ...] = ()
+    """How pictures were prepared, by input."""
 
 
 class FeedMaker:
@@ -74,15 +79,14 @@ class FeedMaker:
             SourceError: the golden cases in a manifest are damaged.
         """
         if self._data is not None:
-            arrays, is_random = self._from_data(file, self._data)
-            return self._written(arrays, self._data, is_random=is_random)
+            return self._from_data(file, self._data)
         found = self._from_golden(file)
         if found is None:
             return Feed(record=RANDOM)
         arrays, lender = found
         return self._written(arrays, f"golden inputs of {lender.path.name}", is_random=False)
 
-    def _from_data(self, file: ModelFile, data: str) -> tuple[Arrays, bool]:
+    def _from_data(self, file: ModelFile, data: str) -> Feed:
         inputs = file.inputs or self._lent_inputs(file)
         steps = self.steps(file, inputs)
         dataset = open_data(data, inputs, preprocess=steps)
@@ -96,7 +100,16 @@ class FeedMaker:
                 "give more"
             )
             raise DataError(message)
-        return dataset.batch(dataset.choose(min(count, len(dataset)))), dataset.is_random
+        chosen = dataset.choose(min(count, len(dataset)))
+        feed = self._written(dataset.batch(chosen), data, is_random=dataset.is_random)
+        column = dataset.source.columns[inputs[0].name]
+        if not isinstance(column, ImageColumn):
+            return feed
+        return replace(
+            feed,
+            pictures=tuple(column.paths[index] for index in chosen),
+            steps=tuple((name, str(step)) for name, step in steps.items()),
+        )
 
     def _lent_inputs(self, file: ModelFile) -> tuple[TensorSpec, ...]:
         for other in self._files:

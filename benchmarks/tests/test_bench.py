@@ -196,6 +196,45 @@ def test_keras_files_alone_are_not_measured_elsewhere(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
+def test_here_and_over_ssh_at_the_same_time(tiny_tflite: Build, device: Any) -> None:
+    result = measured(tiny_tflite(), on=("local", device.url))
+    assert not result.failures
+    assert [row.target for row in result.rows] == ["local", device.url]
+    assert result.targets[device.url].url == device.url
+    assert device.wait_until_idle()
+
+
+@pytest.mark.slow
+def test_pictures_are_timed_from_the_file_to_the_classes(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    from PIL import Image
+
+    (tmp_path / "pictures").mkdir()
+    for number in range(3):
+        Image.new("L", (28, 28), number * 40).save(tmp_path / "pictures" / f"{number}.png")
+    path = tmp_path / "pictures.onnx"
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        pictures (float[1,28,28,1] image) => (float[1,784] scores) { scores = Flatten(image) }"""
+    onnx.save(onnx.parser.parse_model(text), path)
+    row = measured(path, input=str(tmp_path / "pictures"), preprocess=("scale=1/255",)).rows[0]
+    assert row.preprocess_ns is not None
+    assert row.end_to_end_ns is not None
+    assert 0 < row.preprocess_ns < row.end_to_end_ns
+
+
+@pytest.mark.slow
+def test_files_are_scored_when_asked_to(tiny_tflite: Build, tmp_path: Path) -> None:
+    scored = tmp_path / "scored.npz"
+    x = np.random.default_rng(1).random((20, 2), np.float32)
+    np.savez(scored, x=x, y=np.zeros(20, np.int64))
+    row = measured(tiny_tflite(), accuracy=str(scored)).rows[0]
+    assert row.accuracy is not None
+    assert row.accuracy["metric"] == "accuracy"
+    assert row.accuracy["low"] <= row.accuracy["value"] <= row.accuracy["high"]
+
+
+@pytest.mark.slow
 def test_a_throttled_board_makes_the_result_invalid(
     tiny_tflite: Build, make_board: Callable[..., Any]
 ) -> None:

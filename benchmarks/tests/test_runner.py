@@ -22,6 +22,8 @@ from edgekit_benchmarks.link import Link, LocalLink
 from edgekit_benchmarks.model_file import read_model_file
 from edgekit_benchmarks.plan import Plan, make_plan
 from edgekit_benchmarks.runner import run_all
+from edgekit_benchmarks.ssh_link import connect
+from edgekit_benchmarks.target import Target
 from edgekit_benchmarks.target_run import TargetRun
 
 pytestmark = pytest.mark.slow
@@ -158,12 +160,12 @@ def test_a_link_that_breaks_keeps_what_is_finished_and_can_be_resumed(tiny_tflit
     made = plan(tiny_tflite(), processes=3)
     links: list[LocalLink] = []
 
-    def connect() -> Link:
+    def reach() -> Link:
         links.append(LocalLink())
         return links[-1]
 
     told = Told("process 3", lambda: os.kill(links[-1].hello["pid"], signal.SIGKILL))
-    broken = target_run(made, told, connect)
+    broken = target_run(made, told, reach)
     found = broken.measure()
     broken.forget()
     assert counts(found) == {"0x1": 2}
@@ -173,11 +175,28 @@ def test_a_link_that_breaks_keeps_what_is_finished_and_can_be_resumed(tiny_tflit
     assert len(journals()) == 1
 
     again = Told()
-    rest = target_run(made, again, connect, resume=True).measure()
+    rest = target_run(made, again, reach, resume=True).measure()
     assert counts(rest) == {"0x1": 3}
     assert rest.resumed == 3
     first = [taken.answer["samples_ns"] for taken in found.steady["0x1"]]
     assert [taken.answer["samples_ns"] for taken in rest.steady["0x1"]][:2] == first
+
+
+def test_a_connection_that_is_cut_keeps_what_is_finished(tiny_tflite: Build, device: Any) -> None:
+    made = plan(tiny_tflite(), target="pi4")
+
+    def reach() -> Link:
+        return connect(Target(name="pi4", url=device.url))
+
+    found = target_run(made, Told("process 2", device.cut), reach).measure()
+    (failure,) = found.failures
+    assert failure.target == "pi4"
+    assert "--resume" in failure.error
+    assert device.wait_until_idle()
+    rest = target_run(made, connect=reach, resume=True).measure()
+    assert not rest.failures
+    assert counts(rest) == {"0x1": 2}
+    assert rest.resumed == 2
 
 
 def test_without_resume_all_is_measured_again(tiny_tflite: Build) -> None:

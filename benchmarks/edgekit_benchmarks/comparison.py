@@ -14,9 +14,9 @@ from edgekit_benchmarks.ratio import Ratio, unpaired_values
 from edgekit_benchmarks.result import BenchmarkResult, Row
 
 _MOVED = 0.05
-"""A machine whose own speed changed by more than that between two runs cannot compare them."""
+"""A machine whose own speed changed by more than that between two runs is not the same …"""
 _UNKNOWN = 0.2
-"""Nor one whose speed is not known better than that."""
+"""… nor is one whose speed is not known better than that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,9 @@ class RowChange:
     changes: tuple[Change, ...]
     invalid: tuple[str, ...]
     """Why the times cannot be trusted; nothing when they can."""
+    machine: Ratio | None
+    """How long the same work took the machine itself, where that changed from run to run; the
+    intervals of times are widened by it. None where it did not."""
 
     @property
     def label(self) -> str:
@@ -45,6 +48,7 @@ class RowChange:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
+        speed = self.machine
         return {
             "name": self.after.name,
             "precision": self.after.precision,
@@ -55,6 +59,7 @@ class RowChange:
             "after": self.after.path,
             "same_file": self.is_same_file,
             "invalid": list(self.invalid),
+            "machine": speed and {"ratio": speed.value, "low": speed.low, "high": speed.high},
             "changes": [one.to_dict() for one in self.changes],
         }
 
@@ -164,27 +169,27 @@ def _row_change(before: Row, after: Row, *, is_other: bool) -> RowChange:
         for which, row in (("earlier", before), ("later", after))
         if not row.valid
     ]
-    if not is_other:
-        invalid += _moved(before, after)
-    found = (change(metric, before, after, valid=not invalid) for metric in METRICS.values())
+    machine = None if is_other else _moved(before, after)
+    found = (
+        change(metric, before, after, valid=not invalid, machine=machine)
+        for metric in METRICS.values()
+    )
     return RowChange(
         before=before,
         after=after,
         changes=tuple(one for one in found if one is not None),
         invalid=tuple(invalid),
+        machine=machine,
     )
 
 
-def _moved(before: Row, after: Row) -> list[str]:
+def _moved(before: Row, after: Row) -> Ratio | None:
+    """The machine's own speed, if it changed so much that it matters."""
     speed = reference(before, after)
     if speed is None or not speed.is_sure:
-        return []
-    told = f"{speed.value:.2f} times [{speed.low:.2f}, {speed.high:.2f}]"
-    if speed.low > 1 + _MOVED or speed.high < 1 - _MOVED:
-        return [f"the machine itself took {told} as long for the same work as before"]
-    if speed.high > (1 + _UNKNOWN) * speed.low:
-        return [f"the machine's own speed changed all the time: {told} as long for the same work"]
-    return []
+        return None
+    moved = speed.low > 1 + _MOVED or speed.high < 1 - _MOVED
+    return speed if moved or speed.high > (1 + _UNKNOWN) * speed.low else None
 
 
 def reference(before: Row, after: Row) -> Ratio | None:
@@ -201,6 +206,11 @@ def _notes(row: RowChange) -> Iterator[str]:
         yield f"{row.label}: the inputs differ"
     if row.before.input.random or row.after.input.random:
         yield f"{row.label}: measured with made-up inputs"
+    if (speed := row.machine) is not None:
+        yield (
+            f"{row.label}: the machine itself took {speed.value:.2f} times [{speed.low:.2f}, "
+            f"{speed.high:.2f}] as long for the same work; the intervals are widened by that"
+        )
     fewest = min(row.before.processes, row.after.processes)
     median = row.change("p50")
     if median is not None and median.ratio is not None and not median.ratio.is_sure:

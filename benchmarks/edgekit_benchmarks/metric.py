@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from edgekit_benchmarks.percentile import nearest_rank, needed
@@ -99,7 +99,9 @@ class Change:
         }
 
 
-def change(metric: Metric, before: Row, after: Row, *, valid: bool) -> Change | None:
+def change(
+    metric: Metric, before: Row, after: Row, *, valid: bool, machine: Ratio | None
+) -> Change | None:
     """How a metric changed; None where neither side has it.
 
     Args:
@@ -107,6 +109,8 @@ def change(metric: Metric, before: Row, after: Row, *, valid: bool) -> Change | 
         before: the row of the earlier result.
         after: the row of the later one.
         valid: whether both may be trusted.
+        machine: how long the same work took the machine itself; None if nothing is known of it. As
+            nobody knows how much of it hit the file, the interval is widened from none to all.
     """
     ends = _shown(metric, before), _shown(metric, after)
     if ends == (None, None) and metric.percent is None:
@@ -124,6 +128,9 @@ def change(metric: Metric, before: Row, after: Row, *, valid: bool) -> Change | 
         return Change(metric=metric, before=ends[0], after=ends[1], reason=reason)
     noise = RUNS_NOISE if metric.kind == "time" else NOISE
     ratio = unpaired_values(values[1], values[0], noise=noise, valid=valid or metric.is_exact)
+    if machine is not None and metric.kind == "time":
+        low, high = ratio.low / max(1, machine.high), ratio.high / min(1, machine.low)
+        ratio = replace(ratio, low=low, high=high)
     return Change(metric=metric, before=ends[0], after=ends[1], ratio=ratio)
 
 

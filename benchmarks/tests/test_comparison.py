@@ -131,21 +131,29 @@ def test_an_invalid_measurement_has_no_verdict_but_its_size_has() -> None:
     assert verdicts(found)["size"] == "smaller"
 
 
-@pytest.mark.parametrize(
-    ("speed", "valid"), [(1.0, True), (1.02, True), (1.5, False), (0.7, False)]
-)
-def test_a_machine_that_changed_its_own_speed_compares_nothing(speed: float, valid: bool) -> None:
+@pytest.mark.parametrize("speed", [0.5, 0.65, 1.5, 2.0])
+def test_a_machine_that_changed_its_own_speed_shows_no_difference(speed: float) -> None:
     found = of(ONE, replace(OTHER, speed=speed))
-    assert found.valid == valid
-    if not valid:
-        assert "the machine itself took" in found.rows[0].invalid[0]
-        assert verdicts(found)["p50"] == "invalid"
+    assert found.rows[0].machine is not None
+    assert verdicts(found)["p50"] == verdicts(found)["p90"] == "no difference shown"
+    assert "the machine itself took" in found.notes[0]
 
 
-def test_a_machine_whose_speed_changes_all_the_time_compares_nothing() -> None:
+def test_what_goes_far_beyond_the_change_of_the_machine_is_shown() -> None:
+    assert verdicts(of(ONE, replace(OTHER, speed=0.7, median_ns=2e6)))["p50"] == "slower"
+    assert verdicts(of(ONE, replace(OTHER, speed=0.7, memory_bytes=4e6)))["memory"] == "larger"
+
+
+def test_a_machine_that_stayed_as_it_was_widens_nothing() -> None:
+    found = of(ONE, replace(OTHER, speed=1.02, median_ns=1.1e6))
+    assert found.rows[0].machine is None
+    assert verdicts(found)["p50"] == "slower"
+
+
+def test_a_machine_whose_speed_changes_all_the_time_widens_the_interval() -> None:
     moods = tuple((float(100 + 60 * (i % 2)),) for i in range(9))
-    found = of(replace(ONE, more={"reference_ns": moods}), OTHER)
-    assert not found.valid
+    found = of(replace(ONE, more={"reference_ns": moods}), replace(OTHER, median_ns=1.1e6))
+    assert verdicts(found)["p50"] == "no difference shown"
 
 
 def test_results_without_the_machines_own_loop_are_compared() -> None:

@@ -188,11 +188,11 @@ def test_too_few_samples(count: int, valid: bool) -> None:
     assert told(found, "1 process is too few")
 
 
-def test_a_median_nobody_knows_is_invalid() -> None:
+def test_a_median_nobody_knows_is_a_doubt() -> None:
     spread = tuple((1e6 * (1 + 0.2 * i),) * 20 for i in range(9))
     found = row(samples_ns=spread)
-    assert not found.valid
-    assert told(found, "not known better than by")
+    assert found.valid
+    assert told(found, "the median is not known better than by 33%")
     assert told(found, "its slowest process took 2.6 times its fastest")
 
 

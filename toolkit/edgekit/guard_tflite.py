@@ -143,13 +143,13 @@ class Guard:
         elements = prod(shape)
         if elements > _MOST_ELEMENTS:
             refuse(f"{label} has shape {shape}, more than any runtime can hold")
-        is_free = False
+        free: tuple[int, ...] = ()
         if signature is not None and signature[1]:
-            free = self.integers(signature)
-            pairs = zip(free, shape, strict=False)
-            if len(free) != len(shape) or any(size not in {-1, now} for size, now in pairs):
-                refuse(f"{label} has shape {shape} and signature {tuple(free)}")
-            is_free = -1 in free
+            sizes = self.integers(signature)
+            pairs = zip(sizes, shape, strict=False)
+            if len(sizes) != len(shape) or any(size not in {-1, now} for size, now in pairs):
+                refuse(f"{label} has shape {shape} and signature {tuple(sizes)}")
+            free = tuple(axis for axis, size in enumerate(sizes) if size == -1)
         buffer = buffer or 0
         if buffer >= len(self.buffers):
             refuse(f"{label} wants buffer {buffer} of {len(self.buffers)}")
@@ -160,7 +160,7 @@ class Guard:
                 refuse(f"{label} should have {wanted} bytes and has {nbytes}")
             if at & 3 and _BITS[dtype] >= 32:
                 refuse(f"{label} has its bytes at {at}, which is no place for {dtype}")
-        if not elements and len(shape) > 1 and not is_free:
+        if not elements and len(shape) > 1 and not free:
             refuse(f"{label} has shape {shape}")
         if not nbytes and dtype in _BITS and elements * _BITS[dtype] > _MOST_BITS:
             refuse(f"{label} has shape {shape}, more than a device can hold")
@@ -182,7 +182,7 @@ class Guard:
             dtype,
             at if nbytes else 0,
             bool(variable),
-            is_free,
+            free,
             scales,
             axis,
             scale,

@@ -96,11 +96,11 @@ def _slides(
 ) -> str | None:
     """Height and width of the result follow from those of the input."""
     given, made = step.inputs[0], step.outputs[0]
-    if given is None or given.is_free or made.is_free:
-        return None
-    if not len(given.shape) == len(made.shape) == 4:
+    if given is None or not len(given.shape) == len(made.shape) == 4:
         return None
     for axis in (0, 1):
+        if 1 + axis in (*given.free, *made.free):
+            continue
         reach = given.shape[1 + axis]
         if step.option(0):
             reach -= (kernel[axis] - 1) * dilations[axis]
@@ -126,7 +126,7 @@ def _convolution(step: Step) -> str | None:
             (step.option(5, 1), step.option(4, 1)),
         )
         said = _slides(step, strides, (weights.shape[1], weights.shape[2]), dilations)
-    if said or given.is_free or not len(given.shape) == len(weights.shape) == 4:
+    if said or 3 in given.free or not len(given.shape) == len(weights.shape) == 4:
         return said or _rescaled(step, given, weights)
     groups, left = divmod(given.shape[3], weights.shape[3]) if weights.shape[3] else (0, 0)
     if left or groups < 1 or weights.shape[0] % groups:
@@ -147,7 +147,7 @@ def _depthwise(step: Step) -> str | None:
             (step.option(6, 1), step.option(5, 1)),
         )
         said = _slides(step, strides, (weights.shape[1], weights.shape[2]), dilations)
-    if said or given.is_free or not len(given.shape) == len(weights.shape) == 4:
+    if said or 3 in given.free or not len(given.shape) == len(weights.shape) == 4:
         return said or _rescaled(step, given, weights)
     if weights.shape[0] != 1 or weights.shape[3] != given.shape[3] * step.option(3):
         return f"of shape {given.shape} has weights {weights.shape}"
@@ -160,7 +160,7 @@ def _transpose_conv(step: Step) -> str | None:
     weights, given = step.inputs[1], step.inputs[2]
     assert weights is not None
     assert given is not None
-    if wanted is None and not made.is_free and not given.is_free:
+    if wanted is None and not {1, 2, 3} & {*made.free, *given.free}:
         wanted = made.shape
     said = said or _rescaled(step, given, weights)
     if said or wanted is None:
@@ -213,7 +213,8 @@ def _comparison(step: Step) -> str | None:
 def _slice(step: Step) -> str | None:
     given, begin, size = step.inputs[0], step.constant(1), step.constant(2)
     made, parts = step.outputs[0], step.inputs[2]
-    if parts is not None and not parts.at and made.shape and not made.is_free:
+    is_known = size is not None and (begin is not None or -1 not in size)
+    if parts is not None and not is_known and made.shape and not made.is_free:
         return f"makes shape {made.shape}, though its size is known only when it runs"
     if given is None or given.is_free or begin is None:
         return None

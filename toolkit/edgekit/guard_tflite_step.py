@@ -17,8 +17,8 @@ class TensorFacts:
     at: int
     """Where its constant bytes begin in the file; 0 where it has none."""
     is_variable: bool
-    is_free: bool
-    """Whether a dimension is known only when the model runs."""
+    free: tuple[int, ...]
+    """The dimensions that are known only when the model runs."""
     scales: int
     """How many scales it has; 0 where it is not quantized."""
     axis: int
@@ -29,6 +29,11 @@ class TensorFacts:
     """Its values, where it is a short constant of int32 or int64."""
     number: float | None
     """Its value, where it is a constant of one number."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a dimension is known only when the model runs."""
+        return bool(self.free)
 
 
 @dataclass(frozen=True, slots=True)

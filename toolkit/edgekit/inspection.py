@@ -289,7 +289,7 @@ def _with_quantization(
     except (KeyError, TypeError, ValueError, AttributeError):
         return specs
     return tuple(
-        replace(spec, quantization=spec.quantization or told.get(spec.name)) for spec in specs
+        spec._replace(quantization=spec.quantization or told.get(spec.name)) for spec in specs
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +61,7 @@ def prepare_picture(
         DataError: no picture, the input takes none, or nobody said how to prepare it.
     """
     if has_no_batch(spec):
-        batched = replace(spec, shape=(1, *spec.shape))
+        batched = spec._replace(shape=(1, *spec.shape))
         only: Array = prepare_picture(image, batched, steps, model_name)[0]
         return only
     channels = pixels.image_layout(spec.shape[1:])[2]

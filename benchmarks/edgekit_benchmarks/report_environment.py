@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
+from edgekit_benchmarks.percentile import CONFIDENCE
 from edgekit_benchmarks.report_numbers import duration, is_number, size
 from edgekit_benchmarks.result import BenchmarkResult, TargetRecord
 
 Pairs = list[tuple[str, str]]
 UNKNOWN = "unknown"
+_TOLD_ELSEWHERE = ("tries", "processes")
 _FEATURES = (
     "neon", "asimd", "asimdhp", "asimddp", "vfpv4", "i8mm", "bf16", "sve", "sve2", "sme", "sme2",
     "sse4_2", "fma", "f16c", "avx", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16",
@@ -65,7 +68,7 @@ def how(result: BenchmarkResult) -> Pairs:
     )
     repeats = sorted({row.repeats for row in rows if row.repeats > 1})
     pairs = [
-        ("command", shlex.join(result.command)),
+        ("command", command(result)),
         ("edgekit", result.edgekit),
         ("started", result.started),
         ("finished", result.finished),
@@ -80,13 +83,27 @@ def how(result: BenchmarkResult) -> Pairs:
         ]
     if repeats:
         pairs.append(("inferences for a sample", f"up to {repeats[-1]}, as the clock needs"))
-    pairs += [(name.replace("_", " "), _text(value)) for name, value in result.settings.items()]
+    pairs += [
+        (name.replace("_", " "), _text(value))
+        for name, value in result.settings.items()
+        if name not in _TOLD_ELSEWHERE and value not in (None, "", [], ())
+    ]
     return [(heading, text) for heading, text in pairs if text]
+
+
+def confidence(result: BenchmarkResult) -> str:
+    """Of the intervals of p50: ``95 %`` if there were processes enough, else less."""
+    found = [row.of_percentile(50) for row in result.rows]
+    least = min((one.confidence for one in found if one is not None), default=CONFIDENCE)
+    return "95 %" if least >= CONFIDENCE else f"only {100 * least:.0f} %, of few processes,"
 
 
 def command(result: BenchmarkResult) -> str:
     """What to type to measure this again."""
-    return shlex.join(result.command)
+    if not result.command:
+        return ""
+    program, *others = result.command
+    return shlex.join([PurePath(program).name, *others])
 
 
 def _range(values: list[int]) -> str:

@@ -15,8 +15,8 @@ from edgekit_benchmarks.plot_timeline import MOST as MOST_TIMELINES
 from edgekit_benchmarks.plot_timeline import MOST_TIMES, plot_timeline
 from edgekit_benchmarks.plot_tradeoff import plot_tradeoff
 from edgekit_benchmarks.plot_watch import plot_watch
-from edgekit_benchmarks.report_environment import Pairs, command, environment, how
-from edgekit_benchmarks.report_rows import machine, reasons
+from edgekit_benchmarks.report_environment import Pairs, command, confidence, environment, how
+from edgekit_benchmarks.report_rows import machine, reasons, replication
 from edgekit_benchmarks.report_style import STYLE
 from edgekit_benchmarks.report_table import doubts, table
 from edgekit_benchmarks.report_verdict import is_trusted, sentences
@@ -64,6 +64,8 @@ def _header(result: BenchmarkResult, told: tuple[str, ...]) -> Iterator[str]:
     when = result.started.replace("T", " ", 1)
     files = len({row.path for row in result.rows})
     counts = f"{files} file{'' if files == 1 else 's'}, {_targets(result)}"
+    if result.settings.get("sustained"):
+        counts += ", sustained: heated up first"
     yield "<header>"
     yield f'<p class="kicker">edgekit bench · {clean(counts)} · {clean(when)}</p>'
     first, *others = told
@@ -104,11 +106,19 @@ def _results(result: BenchmarkResult) -> Iterator[str]:
         return
     yield '<section aria-labelledby="results"><h2 id="results">Results</h2>'
     yield (
-        '<p class="note">Of one inference: giving the inputs, running, taking the outputs. In '
-        "brackets: the interval that holds the true value with 95 % confidence.</p>"
+        '<p class="note">p50, p90 and p99 of one inference: giving the inputs, running, taking the '
+        f"outputs. In brackets: what holds the true value with {confidence(result)} confidence. "
+        "load: opening the file; first: the first inference; these and the memory of the whole "
+        "process are medians of other fresh processes.</p>"
     )
     yield from table(result)
     yield from doubts(result)
+    tries = replication(result)
+    if tries:
+        yield '<h3>Measured again and again</h3><ul class="note">'
+        for passed, text in tries:
+            yield f"<li{'' if passed else ' class=bad'}>{clean(text)}</li>"
+        yield "</ul>"
     yield "</section>"
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from edgekit_benchmarks.report_environment import environment, how
+from edgekit_benchmarks.doubts import INVALID
+from edgekit_benchmarks.report_environment import confidence, environment, how
 from edgekit_benchmarks.report_numbers import DASH, duration, enclosed, share, size
 from edgekit_benchmarks.report_rows import (
     EMULATED,
     against,
-    apart,
     file_names,
     is_emulated,
     names,
     own_doubts,
     reasons,
+    replication,
     shared_doubts,
+    words,
 )
 from edgekit_benchmarks.report_verdict import sentences
 from edgekit_benchmarks.result import BenchmarkResult, Row
@@ -45,6 +47,10 @@ def _lines(result: BenchmarkResult) -> Iterator[str]:
         yield ""
     if result.rows:
         yield from _table(result)
+        yield ""
+    tries = replication(result)
+    yield from (f"- {_escaped(text)}" for _, text in tries)
+    if tries:
         yield ""
     doubts = list(_doubts(result))
     if doubts:
@@ -75,7 +81,7 @@ def _table(result: BenchmarkResult) -> Iterator[str]:
         if accuracy:
             cells.append(accuracy_text(row) or DASH)
         if several:
-            cells.append(_against(result, i, files))
+            cells.append(_against(result, i))
         yield _row(cells)
 
 
@@ -86,7 +92,7 @@ def _measured(result: BenchmarkResult, row: Row) -> list[str]:
     mark = "" if row.valid else "**INVALID** "
     peak = row.of_starts("peak_memory_bytes")
     return [
-        DASH if middle is None else f"{mark}{_escaped(enclosed(middle))}",
+        DASH if middle is None else f"{mark}{enclosed(middle)}",
         DASH if high is None else duration(high.value),
         *(
             DASH if value is None else duration(value)
@@ -107,25 +113,26 @@ def accuracy_text(row: Row) -> str:
     return f"{share(value)} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _against(result: BenchmarkResult, row: int, files: Sequence[str]) -> str:
+def _against(result: BenchmarkResult, row: int) -> str:
     compared = against(result, row)
     if compared is None:
         return DASH if is_emulated(result, result.rows[row]) else "the reference"
     if compared.verdict == "invalid":
         return "**INVALID**"
-    than = "from" if compared.verdict == "no difference shown" else "than"
-    rows = result.rows[row], result.rows[compared.to]
-    _, reference = apart(*rows, (files[row], files[compared.to]))
-    return _escaped(f"{compared.text} {than} {reference}")
+    return _escaped(" ".join(words(result, compared)))
 
 
 def _doubts(result: BenchmarkResult) -> Iterator[str]:
     """All but the reasons for being INVALID, which stand on top."""
     for name, target in result.targets.items():
-        yield from (f"{name}: {text}" for text in dict.fromkeys(target.doubts) if _is_mild(text))
-    yield from (f"all: {text}" for text in shared_doubts(result) if _is_mild(text))
+        for text in dict.fromkeys(target.doubts):
+            if target.emulated or _is_mild(text):
+                yield f"{name}: {text.removeprefix(INVALID)}"
+    if any(not is_emulated(result, row) for row in result.rows):
+        yield from (f"all: {text}" for text in shared_doubts(result) if _is_mild(text))
     for name, row in zip(names(result), result.rows, strict=True):
-        mine = [text for text in own_doubts(result, row) if _is_mild(text)]
+        own = () if is_emulated(result, row) else own_doubts(result, row)
+        mine = [text for text in own if _is_mild(text)]
         if mine:
             yield f"{name}: {'; '.join(mine)}"
     for failure in result.failures:
@@ -135,7 +142,7 @@ def _doubts(result: BenchmarkResult) -> Iterator[str]:
 
 
 def _is_mild(text: str) -> bool:
-    return not text.startswith("INVALID")
+    return not text.startswith(INVALID)
 
 
 def _details(result: BenchmarkResult) -> Iterator[str]:
@@ -150,7 +157,8 @@ def _details(result: BenchmarkResult) -> Iterator[str]:
     yield ""
     yield (
         "Times are of one inference: giving the inputs, running, taking the outputs. The interval "
-        "holds the true median with 95 % confidence, whatever the distribution; a process is one "
+        f"holds the true median with {confidence(result)} confidence, whatever the distribution; a "
+        "process is one "
         "observation, and all files took turns in each. Load and first inference, and memory, are "
         "medians of other fresh processes."
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from edgekit_benchmarks.doubts import INVALID
-from edgekit_benchmarks.report_numbers import factor, factor_enclosed
+from edgekit_benchmarks.report_numbers import duration, factor, factor_enclosed
 from edgekit_benchmarks.result import BenchmarkResult, Row, TargetRecord
 
 EMULATED = "emulated: not a timing"
@@ -32,13 +32,17 @@ class Against:
     def text(self) -> str:
         """``2.9x [2.8, 3.0] faster``, with what the interval allows to say."""
         if self.verdict == "faster":
-            return f"{factor_enclosed(1 / self.value, 1 / self.high, 1 / self.low)} faster"
+            return f"{self.inverse} faster"
         if self.verdict == "slower":
             return f"{factor_enclosed(self.value, self.low, self.high)} slower"
         if self.verdict == "invalid":
             return "INVALID"
-        inverse = factor_enclosed(1 / self.value, 1 / self.high, 1 / self.low)
-        return f"no difference shown, {inverse}"
+        return f"no difference shown, {self.inverse}"
+
+    @property
+    def inverse(self) -> str:
+        """How many times as fast, and the interval."""
+        return factor_enclosed(1 / self.value, 1 / self.high, 1 / self.low)
 
 
 def names(result: BenchmarkResult, *, is_short: bool = False) -> tuple[str, ...]:
@@ -141,8 +145,9 @@ def machine(name: str, target: TargetRecord) -> str:
 def against(result: BenchmarkResult, row: int) -> Against | None:
     """The row compared with its reference; None where there is none, or no timing.
 
-    The reference is the float32 file of the same name, format and threads on the same target; for
-    that one, and where there is none, the first row of the target.
+    The reference is the float32 file of the same name, format and threads on the same target. For
+    that one, and where there is none, it is the first row of that name; and the target's first row
+    where no two rows have one name.
     """
     to = _reference(result.rows, row)
     if to is None or is_emulated(result, result.rows[row]):
@@ -173,12 +178,15 @@ def against(result: BenchmarkResult, row: int) -> Against | None:
 def _reference(rows: Sequence[Row], row: int) -> int | None:
     own = rows[row]
     peers = [i for i, one in enumerate(rows) if one.target == own.target]
-    for i in peers:
+    alike = [i for i in peers if rows[i].name == own.name]
+    for i in alike:
         one = rows[i]
-        alike = (one.name, one.format, one.threads) == (own.name, own.format, own.threads)
-        if alike and one.precision == "float32" and own.precision != "float32":
+        same = (one.format, one.threads) == (own.format, own.threads)
+        if same and one.precision == "float32" and own.precision != "float32":
             return i
-    return peers[0] if peers[0] != row else None
+    if len({rows[i].name for i in peers}) == len(peers):
+        alike = peers
+    return alike[0] if alike[0] != row else None
 
 
 def smaller(row: Row, reference: Row) -> str:
@@ -204,6 +212,34 @@ def own_doubts(result: BenchmarkResult, row: Row) -> tuple[str, ...]:
     """What is said of this row, and not of all, nor of its target."""
     shared = (*shared_doubts(result), *result.targets[row.target].doubts)
     return tuple(text for text in dict.fromkeys(row.doubts) if text not in shared)
+
+
+def replication(result: BenchmarkResult) -> tuple[tuple[bool, str], ...]:
+    """How well the tries of ``--replicate`` agree: for each row whether they do, and a sentence."""
+    tries = result.settings.get("tries")
+    told = []
+    for one in tries if isinstance(tries, list | tuple) else ():
+        medians = ", ".join(duration(value) for value in one["p50_ns"])
+        outcome = "replicated" if one["passed"] else "NOT REPLICATED"
+        row = f"{PurePath(one['path']).name}, {threads_text(one['threads'])} on {one['target']}"
+        text = f"{outcome}: {row}: {medians}, up to {one['off']:.1%} from their median"
+        told.append((bool(one["passed"]), text))
+    return tuple(told)
+
+
+def words(result: BenchmarkResult, compared: Against) -> tuple[str, str]:
+    """The verdict, and the rest of the phrase: to what it was compared, and what of the size.
+
+    ``2.9x [2.8, 3.0] faster`` and ``than float32 and 4.0x smaller``.
+    """
+    row, other = result.rows[compared.row], result.rows[compared.to]
+    files = file_names(result)
+    _, reference = apart(row, other, (files[compared.row], files[compared.to]))
+    size = smaller(row, other)
+    if compared.verdict == "no difference shown":
+        added = f", though {size}" if size else ""
+        return compared.verdict, f"to {reference}, {compared.inverse}{added}"
+    return compared.text, f"than {reference}{f' and {size}' if size else ''}"
 
 
 def reasons(result: BenchmarkResult) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from edgekit.cli.table import aligned, printable
 from edgekit_benchmarks.report_markdown import accuracy_text
-from edgekit_benchmarks.report_numbers import duration, enclosed, size
+from edgekit_benchmarks.report_numbers import duration, enclosed, share, size
 from edgekit_benchmarks.report_rows import (
     EMULATED,
     against,
@@ -21,6 +22,8 @@ from edgekit_benchmarks.report_rows import (
 from edgekit_benchmarks.report_verdict import sentences
 from edgekit_benchmarks.result import BenchmarkResult, Row
 
+_MOST_KINDS = 6
+
 
 def lines(result: BenchmarkResult) -> list[str]:
     """What ``edgekit bench`` prints; nothing in it steers the terminal."""
@@ -34,6 +37,7 @@ def _lines(result: BenchmarkResult) -> Iterator[str]:
     yield from (f"INVALID: {text}" for text in reasons(result))
     yield from _doubts(result)
     yield from sentences(result)
+    yield from _operators(result)
     yield from _agreement(result)
 
 
@@ -124,6 +128,23 @@ def _doubts(result: BenchmarkResult) -> Iterator[str]:
     for name, row in zip(names(result), result.rows, strict=True):
         if told := mild(own_doubts(result, row)):
             yield f"Doubts, {name}: {'; '.join(told)}"
+
+
+def _operators(result: BenchmarkResult) -> Iterator[str]:
+    """Which kinds of operators take the time of each row."""
+    for name, row in zip(names(result), result.rows, strict=True):
+        if row.operators is None:
+            continue
+        shares: dict[str, float] = {}
+        counts = Counter(str(one.get("operator")) for one in row.operators)
+        for one in row.operators:
+            kind = str(one.get("operator"))
+            shares[kind] = shares.get(kind, 0.0) + float(one.get("share") or 0)
+        ordered = sorted(shares, key=lambda kind: -shares[kind])
+        told = [f"{share(shares[kind])} {kind} ({counts[kind]})" for kind in ordered[:_MOST_KINDS]]
+        if len(ordered) > _MOST_KINDS:
+            told.append(f"{share(sum(shares[kind] for kind in ordered[_MOST_KINDS:]))} others")
+        yield f"Operators, {name}: {', '.join(told)}"
 
 
 def _agreement(result: BenchmarkResult) -> Iterator[str]:

@@ -9,16 +9,16 @@ from edgekit_benchmarks.report_rows import (
     EMULATED,
     Against,
     against,
-    apart,
     file_names,
     is_emulated,
     machine,
     names,
-    smaller,
     threads_text,
+    words,
 )
 from edgekit_benchmarks.result import BenchmarkResult
 
+_ORDER = ("faster", "no difference shown", "slower")
 _MOST = 8
 """More comparisons than that are for the table."""
 
@@ -52,26 +52,33 @@ def _of_target(result: BenchmarkResult, name: str, rows: Sequence[int]) -> list[
     warned = [f"INVALID, not to be used: {invalid} of {len(rows)} rows."] if invalid else []
     if not compared:
         return [_fastest(result, rows, where), *warned]
-    order = ["faster", "no difference shown", "slower"]
-    compared.sort(key=lambda one: (order.index(one.verdict), one.value))
-    told = [f"{_told(result, compared[0])} on {where}."]
-    if 1 < len(compared) <= _MOST:
+    compared.sort(key=lambda one: (_ORDER.index(one.verdict), one.value))
+    by_name: dict[str, list[Against]] = {}
+    for one in sorted(compared, key=lambda one: _first(result, rows, one)):
+        by_name.setdefault(result.rows[one.row].name, []).append(one)
+    groups = [sorted(group, key=compared.index) for group in by_name.values()]
+    if len({result.rows[one.to].name for one in compared}) < len(groups):
+        groups = [compared]  # different models are compared with each other
+    comma = "," if groups[0][0].verdict == "no difference shown" else ""
+    told = [f"{_told(result, groups[0][0])}{comma} on {where}."]
+    rest = groups[0][1:] if len(groups) == 1 else [group[0] for group in groups[1:]]
+    if 0 < len(rest) < _MOST:
         there = f"Also on {name}: " if len(result.targets) > 1 else ""
-        told.append(there + "; ".join(_told(result, one) for one in compared[1:]) + ".")
+        told.append(there + "; ".join(_told(result, one) for one in rest) + ".")
     return [*told, *warned]
 
 
+def _first(result: BenchmarkResult, rows: Sequence[int], one: Against) -> int:
+    """Where the row's model is first named."""
+    return next(i for i in rows if result.rows[i].name == result.rows[one.row].name)
+
+
 def _told(result: BenchmarkResult, one: Against) -> str:
-    row, other = result.rows[one.row], result.rows[one.to]
-    files = file_names(result)
-    _, reference = apart(row, other, (files[one.row], files[one.to]))
-    size = smaller(row, other)
-    threads = {one.threads for one in result.rows}
-    name = files[one.row] + (f" with {threads_text(row.threads)}" if len(threads) > 1 else "")
-    if one.verdict == "no difference shown":
-        added = f", though {size}" if size else ""
-        return f"{name}: no difference to {reference} shown{added}"
-    return f"{name} is {one.text} than {reference}{f' and {size}' if size else ''}"
+    row = result.rows[one.row]
+    several = len({one.threads for one in result.rows}) > 1
+    name = file_names(result)[one.row] + (f" with {threads_text(row.threads)}" if several else "")
+    verdict, rest = words(result, one)
+    return f"{name}{':' if one.verdict == 'no difference shown' else ' is'} {verdict} {rest}"
 
 
 def _fastest(result: BenchmarkResult, rows: Sequence[int], where: str) -> str:

@@ -2,8 +2,9 @@
 
 A process is one observation, as in `edgekit_benchmarks.samples`. Two ways, by how it was measured:
 
-- `paired`: both took turns in the same processes. What slows a process slows both, so the ratio is
-  taken within each process, and the median of these ratios is enclosed by order statistics.
+- `paired`: both took turns in the same processes. What slows the machine for a while slows both, so
+  the ratio is taken within each turn; the median of a process's turns is its observation, and the
+  median of these is enclosed by order statistics.
 - `unpaired`: in different runs. The ratio is the median over all pairs of one process of each
   (Hodges and Lehmann, on the logarithms), enclosed by inverting the Mann-Whitney test: exact for
   any distribution, if one side's is the other's times a factor. In simulations (1,000 comparisons
@@ -18,6 +19,7 @@ both medians' intervals give, where either is wider than 10 %; and a verdict nee
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -29,6 +31,7 @@ import numpy as np
 
 from edgekit_benchmarks.percentile import CONFIDENCE, nearest_rank, of_medians
 
+Chunks = Sequence[Sequence[float]]
 Verdict = Literal["faster", "slower", "no difference shown", "invalid"]
 
 NOISE = 0.01
@@ -36,6 +39,7 @@ NOISE = 0.01
 RUNS_NOISE = 0.03
 """The same of times that were measured in different runs."""
 _SCATTERED = 1.1
+_TURNS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,7 @@ def paired(
     ours: Sequence[Sequence[float]],
     theirs: Sequence[Sequence[float]],
     *,
+    chunks: tuple[Chunks, Chunks] | None = None,
     percent: float = 50,
     valid: bool = True,
 ) -> Ratio:
@@ -79,17 +84,17 @@ def paired(
     Args:
         ours: samples of each process.
         theirs: the same, the processes in the same order.
-        percent: which percentile of each process.
+        chunks: how many samples each turn of ours and of theirs has, for each process; without
+            them, or where their number differs, a process is one turn.
+        percent: which percentile of each turn.
         valid: whether both may be trusted.
 
     >>> paired([[2.0]] * 9, [[1.0]] * 9).verdict
     'slower'
     """
+    turns = chunks or ([()] * len(ours), [()] * len(theirs))
     found = of_medians(
-        [
-            nearest_rank(mine, percent) / nearest_rank(other, percent)
-            for mine, other in zip(ours, theirs, strict=True)
-        ]
+        [_in_turn(*process, percent) for process in zip(ours, theirs, *turns, strict=True)]
     )
     return Ratio(
         value=found.value,
@@ -98,6 +103,31 @@ def paired(
         confidence=found.confidence,
         valid=valid,
     )
+
+
+def _in_turn(
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    our_chunks: Sequence[float],
+    their_chunks: Sequence[float],
+    percent: float,
+) -> float:
+    """The ratio in one process: the median of those of its turns."""
+    our_turns, their_turns = _cut_up(ours, our_chunks), _cut_up(theirs, their_chunks)
+    if len(our_turns) != len(their_turns) or len(our_turns) < _TURNS:
+        our_turns, their_turns = [ours], [theirs]
+    return statistics.median(
+        nearest_rank(mine, percent) / nearest_rank(other, percent)
+        for mine, other in zip(our_turns, their_turns, strict=True)
+    )
+
+
+def _cut_up(samples: Sequence[float], sizes: Sequence[float]) -> list[Sequence[float]]:
+    """The samples of each turn; nothing where the sizes are not theirs."""
+    ends = list(itertools.accumulate(map(int, sizes)))
+    if not ends or ends[-1] != len(samples) or min(sizes) < 1:
+        return []
+    return [samples[end - int(size) : end] for end, size in zip(ends, sizes, strict=True)]
 
 
 def unpaired(

@@ -105,6 +105,22 @@ def test_what_takes_turns_must_have_as_many_processes() -> None:
         paired([[1.0]] * 9, [[1.0]] * 8)
 
 
+def test_turns_that_a_mood_of_the_machine_hits_alike_cancel_it_out() -> None:
+    moods = [1.0, 1.0, 1.4, 1.4, 1.0, 1.4]
+    ours = [[1e6 * mood * 1.1 + i for mood in moods for _ in range(4)] for i in range(9)]
+    theirs = [[1e6 * mood + i for mood in moods[:4] * 2 for _ in range(3)][:18] for i in range(9)]
+    for run in theirs:
+        run[12:] = [1e6] * 3 + [1.4e6] * 3
+    found = paired(ours, theirs, chunks=([[4] * 6] * 9, [[3] * 6] * 9))
+    assert (found.low, found.high) == (pytest.approx(1.1, abs=1e-4), pytest.approx(1.1, abs=1e-4))
+
+
+@pytest.mark.parametrize("chunks", [[], [2], [2, 2], [1, 1, 1], [1, 1, 1, 1, 0], [5, -1]])
+def test_turns_that_do_not_fit_are_not_used(chunks: list[int]) -> None:
+    ours = [[1.0, 2.0, 3.0, 4.0]] * 9
+    assert paired(ours, ours, chunks=([chunks] * 9, [[2, 2]] * 9)) == paired(ours, ours)
+
+
 def test_two_moods_of_a_machine_are_no_difference() -> None:
     moods = [33.0, 33.2, 33.1, 33.0, 33.3, 51.0, 51.2, 51.1, 51.0]
     others = [51.1, 51.0, 33.2, 51.3, 51.2, 51.0, 51.2, 51.4, 33.0]

@@ -6,8 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edgekit.errors import EdgekitError
 from edgekit_benchmarks import doubts
 from edgekit_benchmarks.bench_request import LOCAL
 from edgekit_benchmarks.findings import Findings, Taken
@@ -15,6 +16,9 @@ from edgekit_benchmarks.percentile import of_processes
 from edgekit_benchmarks.plan import PlannedRow
 from edgekit_benchmarks.ratio import Ratio, paired, unpaired
 from edgekit_benchmarks.result import RatioRecord, Row, StartRecord, TargetRecord
+
+if TYPE_CHECKING:
+    from edgekit_benchmarks.operators import OperatorProfile
 
 _AGREE = 0.05
 """How far from their median the medians of the tries of ``--replicate`` may be."""
@@ -52,6 +56,7 @@ def rows_of(found: Findings, target: TargetRecord) -> dict[str, Row]:
         if not taken:
             continue
         row = doubts.judged(_row(planned, found, taken), target)
+        row = _with_operators(row, found.operators.get(planned.key))
         missing = found.plan.processes * found.plan.tries - len(taken)
         if missing > 0:
             text = f"{missing} of its processes are missing; run again with --resume"
@@ -88,6 +93,31 @@ def _row(planned: PlannedRow, found: Findings, taken: Sequence[Taken]) -> Row:
         starts=tuple(map(_start, starts)),
         memory_read_from=starts[0]["memory"]["read_from"] if starts else "",
     )
+
+
+def _with_operators(row: Row, profile: OperatorProfile | EdgekitError | None) -> Row:
+    if profile is None:
+        return row
+    if isinstance(profile, EdgekitError):
+        text = f"its operators could not be timed: {profile}"
+        return replace(row, doubts=(*row.doubts, text))
+    told = () if profile.is_trusted else (f"operators: {profile.check}",)
+    return replace(row, operators=profile.to_dicts(), doubts=(*row.doubts, *told))
+
+
+def operator_checks(found: Findings) -> list[dict[str, Any]]:
+    """How well the operators of each row explain a whole inference."""
+    return [
+        {
+            "path": str(planned.file.path),
+            "target": found.plan.target,
+            "threads": planned.threads,
+            **profile.check_to_dict(),
+        }
+        for planned in found.plan.rows
+        if (profile := found.operators.get(planned.key)) is not None
+        and not isinstance(profile, EdgekitError)
+    ]
 
 
 def _each(answers: Sequence[Mapping[str, Any]], name: str) -> tuple[tuple[float, ...], ...]:

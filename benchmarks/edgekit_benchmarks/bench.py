@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit_benchmarks.assembly import agreement, ratios_of, rows_of, target_record
+from edgekit_benchmarks.assembly import (
+    agreement,
+    operator_checks,
+    ratios_of,
+    rows_of,
+    target_record,
+)
 from edgekit_benchmarks.bench_request import LOCAL, BenchRequest
 from edgekit_benchmarks.findings import Findings
 from edgekit_benchmarks.input_rows import Feed, FeedMaker
@@ -84,6 +90,7 @@ def bench(
 def steps(request: BenchRequest) -> int:
     """How many steps of progress `bench` will report, at most."""
     each = request.tries * (request.starts + request.processes) + request.sustained
+    each += request.operators
     return len(request.targets) * each
 
 
@@ -199,6 +206,8 @@ def _settings(request: BenchRequest, found: Sequence[Findings]) -> dict[str, Any
     settings = asked | {"warm_up_s": WARM_UP_S}
     if request.sustained:
         settings["heated_s"] = {one.plan.target: one.heated_s for one in found}
+    if request.operators:
+        settings["operators"] = [told for one in found for told in operator_checks(one)]
     if request.replicate:
         settings["tries"] = [told for one in found for told in agreement(one)]
     return settings

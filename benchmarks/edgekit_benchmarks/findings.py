@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edgekit.errors import EdgekitError
 from edgekit_benchmarks.plan import Plan, PlannedRow
 from edgekit_benchmarks.result import FailureRecord
+
+if TYPE_CHECKING:
+    from edgekit_benchmarks.operators import OperatorProfile
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,6 +27,8 @@ class Findings:
     """By the row's key: what each process that started it answered."""
     steady: dict[str, list[Taken]] = field(default_factory=dict)
     """By the row's key: its part of what each process answered."""
+    operators: dict[str, OperatorProfile | EdgekitError] = field(default_factory=dict)
+    """By the row's key: where its time goes, or why that is not known."""
     timer_ns: list[float] = field(default_factory=list)
     empty_call_ns: list[float] = field(default_factory=list)
     watch: list[dict[str, Any]] = field(default_factory=list)

@@ -53,11 +53,12 @@ class Plan:
     seconds: float
     tries: int = 1
     sustained: bool = False
+    operators: bool = False
 
     @property
     def steps(self) -> int:
         """How many steps of progress it takes."""
-        return self.tries * (self.starts + self.processes) + self.sustained
+        return self.tries * (self.starts + self.processes) + self.sustained + self.operators
 
     @property
     def budget_s(self) -> float:
@@ -112,6 +113,7 @@ def make_plan(
         seconds=request.seconds,
         tries=request.tries,
         sustained=request.sustained,
+        operators=request.operators,
     )
 
 

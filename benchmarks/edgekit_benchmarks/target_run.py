@@ -165,6 +165,8 @@ class TargetRun:
             rows = self._start_all(rows, attempt)
             if rows:
                 self._take_all(rows, attempt)
+        if self._plan.operators:
+            self._profile(rows)
 
     def _start_all(self, rows: list[PlannedRow], attempt: int) -> list[PlannedRow]:
         """Every row in fresh processes of its own; returns those that start."""
@@ -297,6 +299,29 @@ class TargetRun:
             link.request("facts", timeout_s=_SPARE_S)
         except EdgekitError:
             raise LostError(str(error)) from error
+
+    def _profile(self, rows: Sequence[PlannedRow]) -> None:
+        """Where the time goes; files of which nobody can tell have their latencies all the same."""
+        from edgekit_benchmarks.operators import profile_operators  # seldom asked for
+
+        link = self._link
+        assert link is not None
+        self._report.step(f"{self._plan.target}: operators, {len(rows)} rows")
+        for row in rows:
+            if row.key not in self.findings.steady:
+                continue
+            try:
+                self.findings.operators[row.key] = profile_operators(
+                    link,
+                    row.file.path,
+                    threads=row.threads,
+                    inputs=row.feed.path,
+                    zeros=row.file.states,
+                    on_event=self._on,
+                )
+            except EdgekitError as error:
+                self._check_alive(link, error)
+                self.findings.operators[row.key] = error
 
     # -- heat
 

@@ -235,6 +235,23 @@ def test_files_are_scored_when_asked_to(tiny_tflite: Build, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_operators_are_timed_when_asked_to(tiny_tflite: Build) -> None:
+    result = measured(tiny_tflite(), operators=True)
+    assert [one["operator"] for one in result.rows[0].operators or ()] == ["FULLY_CONNECTED"]
+    (check,) = result.settings["operators"]
+    assert check["whole_ns"] > 0
+
+
+@pytest.mark.slow
+def test_keras_is_the_reference_and_has_no_operators() -> None:
+    pytest.importorskip("keras", reason="Keras is not installed")
+    result = measured(DEMO / "fashion.keras", processes=1, operators=True)
+    assert not result.failures
+    assert result.rows[0].runtime.startswith("keras ")
+    assert any("operators could not be timed" in text for text in result.rows[0].doubts)
+
+
+@pytest.mark.slow
 def test_a_throttled_board_makes_the_result_invalid(
     tiny_tflite: Build, make_board: Callable[..., Any]
 ) -> None:
@@ -279,11 +296,3 @@ def test_outputs_are_checked_before_anything_is_measured(
             outputs={"json": taken},
         )
     assert taken.read_text() == "mine"
-
-
-@pytest.mark.slow
-def test_keras_is_the_reference(tiny_tflite: Build) -> None:
-    pytest.importorskip("keras", reason="Keras is not installed")
-    result = measured(DEMO / "fashion.keras", processes=1)
-    assert result.rows[0].runtime.startswith("keras ")
-    assert not result.failures

@@ -161,7 +161,10 @@ class Installer(Agent):
             marker: what was asked for, to know it again.
         """
         new = self._unfinished()
-        code, said = self._run([self._python(), "-c", _TRY, *modules])
+        own = str(self._folder.path)  # runtimes leave files where they think nobody looks
+        code, said = self._run(
+            [self._python(), "-c", _TRY, *modules], TMPDIR=own, XDG_CACHE_HOME=own
+        )
         if code != 0:
             message = (
                 f"{' and '.join(modules)}: installed, and cannot be imported there ({said}); try "

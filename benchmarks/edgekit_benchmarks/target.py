@@ -91,7 +91,7 @@ class Target:
 
 
 def from_url(url: str) -> Target:
-    """A target that stands in no file, named after its URL.
+    """A target that stands in no file, named by its URL.
 
     >>> from_url("ssh://pi@10.0.0.7").host
     '10.0.0.7'
@@ -99,8 +99,7 @@ def from_url(url: str) -> Target:
     Raises:
         UsageError: it is no URL of a target.
     """
-    name = url.removeprefix("ssh://").rstrip("/")
-    return Target(name=name if url != LOCAL else LOCAL, url=url)
+    return Target(name=url, url=url)
 
 
 def check_name(name: str) -> str:

@@ -264,7 +264,8 @@ def download(
 
 
 def _onnx_for(platform: Platform) -> Runtime:
-    return next((one for one in ONNX if platform.python <= one.pythons[1]), ONNX[0])
+    """The newest one whose Python is not too new for the device, or the oldest."""
+    return next((one for one in ONNX if platform.python >= one.pythons[0]), ONNX[-1])
 
 
 def _dots(version: Version) -> str:

@@ -129,7 +129,7 @@ def test_workers_that_nobody_used_for_long_are_removed(device: Device) -> None:
 
 def test_an_alias_of_the_ssh_configuration_is_a_host(device: Device) -> None:
     with connect(from_url("ssh://board")) as link:
-        assert link.name == "board"
+        assert link.name == "ssh://board"
 
 
 def test_the_configuration_for_people_does_not_disturb(device: Device) -> None:
@@ -504,20 +504,6 @@ def test_a_limit_on_files_is_told_as_no_space(
     with pytest.raises(TargetError, match=r"pi: the worker cannot be put there .*File too large"):
         connect(target(device))
     assert [path for path in device.home.rglob("*") if path.is_file()] == []
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB."""
-    if not IS_ROOT:
-        pytest.skip("mounting a small file system takes root")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if subprocess.run(words, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small file system is not allowed here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_home_without_space_does_not_matter(

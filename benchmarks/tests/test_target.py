@@ -104,8 +104,8 @@ def test_no_python_holds_what_a_shell_reads(text: str) -> None:
     assert not text.startswith(("-", "~root"))
 
 
-def test_a_target_without_a_name_is_called_after_its_url() -> None:
-    assert from_url("ssh://pi@10.0.0.7:2222/").name == "pi@10.0.0.7:2222"
+def test_a_target_without_a_name_is_called_by_its_url() -> None:
+    assert from_url("ssh://pi@10.0.0.7:2222").name == "ssh://pi@10.0.0.7:2222"
 
 
 # ---- names

@@ -75,7 +75,7 @@ def _stacked(
         x += 17 + width_px(text, 11) + 22
     bottom = _TOP + _ROW_PX * len(bars)
     highest = max(sum(bar.parts) for bar in bars)
-    axis = Axis(low=0, high=highest * 1.02, start_px=left_px, end_px=WIDTH - _RIGHT)
+    axis = Axis(low=0, high=max(highest * 1.02, 1e-9), start_px=left_px, end_px=WIDTH - _RIGHT)
     unit = unit_of([highest])
     axis_below(
         canvas,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from edgekit_benchmarks.report_rows import against, is_emulated
 from edgekit_benchmarks.result import BenchmarkResult, Row
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 _SAMPLE_COLUMNS = ("row", "process", "index", "t_ns", "sample_ns")
 
 _Cell = str | float | None
@@ -143,6 +143,7 @@ def _flag(given: bool) -> str:
 
 
 def _cell(value: _Cell) -> _Cell:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    line = "".join(c if c.isprintable() else " " for c in value)
+    return f"'{line}" if line.startswith(_FORMULA) else line

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from edgekit_benchmarks.doubts import INVALID
-from edgekit_benchmarks.report_numbers import duration, factor, factor_enclosed
+from edgekit_benchmarks.report_numbers import duration, factor, factor_enclosed, is_number
 from edgekit_benchmarks.result import BenchmarkResult, Row, TargetRecord
 
 EMULATED = "emulated: not a timing"
@@ -219,11 +219,15 @@ def replication(result: BenchmarkResult) -> tuple[tuple[bool, str], ...]:
     tries = result.settings.get("tries")
     told = []
     for one in tries if isinstance(tries, list | tuple) else ():
-        medians = ", ".join(duration(value) for value in one["p50_ns"])
-        outcome = "replicated" if one["passed"] else "NOT REPLICATED"
-        row = f"{PurePath(one['path']).name}, {threads_text(one['threads'])} on {one['target']}"
-        text = f"{outcome}: {row}: {medians}, up to {one['off']:.1%} from their median"
-        told.append((bool(one["passed"]), text))
+        given = one if isinstance(one, Mapping) else {}
+        medians, off, passed = given.get("p50_ns"), given.get("off"), given.get("passed") is True
+        if isinstance(medians, list | tuple) and is_number(off):
+            found = ", ".join(duration(value) for value in medians if is_number(value))
+            name = PurePath(str(given.get("path"))).name
+            outcome = "replicated" if passed else "NOT REPLICATED"
+            row = f"{name}, {given.get('threads')} threads on {given.get('target')}"
+            text = f"{outcome}: {row}: {found}, up to {off:.1%} from their median"
+            told.append((passed, text))
     return tuple(told)
 
 

@@ -102,6 +102,16 @@ class Table:
         offset: int = _UINT16.unpack_from(self._buffer.data, self._vtable + slot)[0]
         return self._at + offset if offset else 0
 
+    @property
+    def position(self) -> int:
+        """The byte of the buffer at which it begins."""
+        return self._at
+
+    def reference(self, index: int) -> int | None:
+        """The byte at which the table, vector or string that a field leads to begins."""
+        at = self._field(index)
+        return at + self._buffer.number(_UINT32, at) if at else None
+
     def _scalar(self, index: int, kind: struct.Struct, default: int) -> int:
         at = self._field(index)
         return self._buffer.number(kind, at) if at else default

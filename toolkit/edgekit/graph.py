@@ -43,6 +43,8 @@ class Operator:
     """As the format spells it: ``CONV_2D``, ``Conv``; of a custom operator, its own name."""
     version: int
     """TFLite: the operator's version. ONNX: the version of the operator set it is from."""
+    label: str = ""
+    """What an ONNX file calls this very node; TFLite has no such names."""
     domain: str = ""
     """ONNX operator sets other than the standard one have a domain; empty otherwise."""
     inputs: tuple[str | None, ...]

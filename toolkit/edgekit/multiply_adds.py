@@ -62,6 +62,25 @@ def count(graph: Graph) -> MultiplyAdds:
     )
 
 
+def by_operator(graph: Graph) -> tuple[int | None, ...]:
+    """What each of `graph.operators` multiplies when it runs once.
+
+    None where it multiplies nothing that is counted, or its shapes are not told.
+    """
+    if graph.format == "onnx":
+        from edgekit.onnx_shapes import infer
+    else:
+        from edgekit.tflite_shapes import infer
+    shapes: Mapping[str, Sizes | None] = infer(graph)
+    counters = _ONNX if graph.format == "onnx" else _TFLITE
+    return tuple(
+        counters[operator.name](_Sized(operator, shapes, graph))
+        if operator.name in counters and not operator.is_custom
+        else None
+        for operator in graph.operators
+    )
+
+
 def _reached(graph: Graph) -> tuple[set[int], set[int]]:
     """Subgraphs that run within loops, and all that run at an inference.
 

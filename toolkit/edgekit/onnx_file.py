@@ -201,7 +201,7 @@ class _Reader:
         outputs: list[str | None] = []
         attributes: dict[str, Attribute] = {}
         graphs: list[memoryview] = []
-        name, domain = "", ""
+        name, domain, label = "", "", ""
         constant: Tensor | None = None
         for number, wire_type, _, content in fields(data):
             self._allowance.spend()
@@ -211,6 +211,8 @@ class _Reader:
                 inputs.append(self._input(text(content), scope))
             elif number == 2:
                 outputs.append(scope.define(text(content)) if len(content) else None)
+            elif number == 3:
+                label = text(content)
             elif number == 4:
                 name = text(content)
             elif number == 5:
@@ -238,6 +240,7 @@ class _Reader:
             place,
             Operator(
                 name=name,
+                label=label,
                 version=self._opsets.get(domain, 1),
                 domain=domain,
                 inputs=tuple(inputs),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -62,20 +63,26 @@ def load(
         UsageError: an option that makes no sense, or not with this file.
         DataError: `labels` cannot be read.
     """
-    reading = Reading(source)
-    from edgekit.model import Model  # while the file is read
-    from edgekit.opening import Options
+    collects = gc.isenabled()
+    gc.disable()  # importing makes much and drops nothing: there is no garbage to look for
+    try:
+        reading = Reading(source)
+        from edgekit.model import Model  # while the file is read
+        from edgekit.opening import Options
 
-    options = Options(
-        threads=threads,
-        backend=backend,
-        providers=(providers,) if isinstance(providers, str) else providers,
-        instances=instances,
-        signature=signature,
-        preprocess=preprocess,
-        labels=labels,
-        self_test=self_test,
-        public_key=public_key,
-        probe=probe,
-    )
-    return Model(source, options, reading)
+        options = Options(
+            threads=threads,
+            backend=backend,
+            providers=(providers,) if isinstance(providers, str) else providers,
+            instances=instances,
+            signature=signature,
+            preprocess=preprocess,
+            labels=labels,
+            self_test=self_test,
+            public_key=public_key,
+            probe=probe,
+        )
+        return Model(source, options, reading)
+    finally:
+        if collects:
+            gc.enable()

@@ -11,7 +11,6 @@ from weakref import WeakSet
 
 from edgekit.async_calls import AsyncCalls
 from edgekit.errors import ClosedError, DataError, UsageError
-from edgekit.interface import check_replaceable
 from edgekit.lane import Lane
 from edgekit.opening import Options, open_serving
 from edgekit.serving import Serving
@@ -354,14 +353,14 @@ class Model(AsyncCalls):
             SourceError, MissingDependencyError, UsageError, CrashError: as `edgekit.load`.
             ClosedError: the model was closed.
         """
-        from edgekit import golden
+        from edgekit import golden, interface
 
         with self._change:
             if self._gone:
                 raise self._closed()
             new = open_serving(source, self._options)
             try:
-                check_replaceable(self._serving, new)
+                interface.check_replaceable(self._serving, new)
                 if not self._options.self_test:
                     golden.self_test(new.lanes[0].session, new.name)
             except BaseException:

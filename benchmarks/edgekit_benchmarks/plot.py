@@ -115,10 +115,11 @@ class Axis:
                     return inside
             every = math.ceil(len(inside) / most)
             return inside[::every]
-        raw = (self.high - self.low) / max(1, most - 1)
-        power = 10.0 ** math.floor(math.log10(raw))
-        step = next(power * nice for nice in (1, 2, 5, 10) if power * nice >= raw * 0.999)
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        power = 10.0 ** (math.floor(math.log10(self.high - self.low)) - 2)
+        for step in (power * 10**i * nice for i in range(5) for nice in (1, 2, 5)):
+            first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+            if last - first < most:
+                break
         if step >= 1 and step == int(step):
             return [i * int(step) for i in range(first, last + 1)]
         return [i * step for i in range(first, last + 1)]

@@ -23,7 +23,7 @@ _Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def plot_distribution(result: BenchmarkResult) -> str:
-    """One chart for all rows, from the fastest of all samples to the slowest p99; empty if none.
+    """One chart for all rows, from the fastest of all samples to the slowest p95; empty if none.
 
     What is slower yet is told by an arrow with the slowest sample.
     """
@@ -61,10 +61,10 @@ def plot_distribution(result: BenchmarkResult) -> str:
 
 
 def _end(row: PlotRow, samples: _Array) -> float:
-    """How far the axis must reach for a row: its p99, and its interval of p90."""
+    """How far the axis must reach for a row: its p95, and its interval of p90."""
     found = row.row.of_percentile(90) or row.row.of_percentile(50)
     reach = found.high if found else 0.0
-    return min(float(samples.max()), max(reach, float(np.quantile(samples, 0.99))))
+    return min(float(samples.max()), max(reach, float(np.quantile(samples, 0.95))))
 
 
 def _short(value_ns: float) -> str:

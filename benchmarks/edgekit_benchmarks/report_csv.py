@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
+from edgekit_benchmarks.report_remembered import remembered
 from edgekit_benchmarks.report_rows import against, is_emulated
 from edgekit_benchmarks.result import BenchmarkResult, Row
 
@@ -23,9 +24,10 @@ def to_csv(result: BenchmarkResult) -> str:
     `ratio_to`, counted from 0. Texts that a spreadsheet would take for a formula begin with an
     apostrophe.
     """
+    known = remembered(result)
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
-    lines = [_line(result, number, row) for number, row in enumerate(result.rows)]
+    lines = [_line(known, number, row) for number, row in enumerate(known.rows)]
     table.writerow(lines[0] if lines else ["path"])
     for line in lines:
         table.writerow(map(_cell, line.values()))

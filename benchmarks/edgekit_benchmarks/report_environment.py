@@ -13,7 +13,7 @@ from edgekit_benchmarks.result import BenchmarkResult, TargetRecord
 
 Pairs = list[tuple[str, str]]
 UNKNOWN = "unknown"
-_TOLD_ELSEWHERE = ("tries", "processes")
+_TOLD_ELSEWHERE = ("tries", "processes", "operators")
 _FEATURES = (
     "neon", "asimd", "asimdhp", "asimddp", "vfpv4", "i8mm", "bf16", "sve", "sve2", "sme", "sme2",
     "sse4_2", "fma", "f16c", "avx", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16",

@@ -10,12 +10,13 @@ from edgekit_benchmarks.plot_distribution import MOST as MOST_DISTRIBUTIONS
 from edgekit_benchmarks.plot_distribution import plot_distribution
 from edgekit_benchmarks.plot_names import plot_rows
 from edgekit_benchmarks.plot_operators import MOST as MOST_OPERATORS
-from edgekit_benchmarks.plot_operators import plot_operators
+from edgekit_benchmarks.plot_operators import operator_check, plot_operators
 from edgekit_benchmarks.plot_timeline import MOST as MOST_TIMELINES
 from edgekit_benchmarks.plot_timeline import MOST_TIMES, plot_timeline
 from edgekit_benchmarks.plot_tradeoff import plot_tradeoff
 from edgekit_benchmarks.plot_watch import plot_watch
 from edgekit_benchmarks.report_environment import Pairs, command, confidence, environment, how
+from edgekit_benchmarks.report_remembered import remembered
 from edgekit_benchmarks.report_rows import machine, reasons, replication
 from edgekit_benchmarks.report_style import STYLE
 from edgekit_benchmarks.report_table import doubts, table
@@ -32,6 +33,10 @@ def to_html(result: BenchmarkResult) -> str:
 
     The same result gives the same page. Whatever comes from files and devices is shown as text.
     """
+    return _page(remembered(result))
+
+
+def _page(result: BenchmarkResult) -> str:
     told = sentences(result)
     return "\n".join(
         [
@@ -172,18 +177,20 @@ def _charts(result: BenchmarkResult) -> Iterator[str]:
 
 
 def _operators(result: BenchmarkResult) -> Iterator[str]:
-    drawn = [(row.name, plot_operators(row)) for row in plot_rows(result)]
-    drawn = [(name, chart) for name, chart in drawn if chart]
+    drawn = [(row, chart) for row in plot_rows(result) if (chart := plot_operators(row))]
     if not drawn:
         return
     yield "<section><h2>Operators</h2>"
     yield (
-        '<p class="note">Timed apart from the latencies above, where each takes a little longer; '
-        f"the {MOST_OPERATORS} slowest by name.</p>"
+        '<p class="note">Timed apart from the latencies above; '
+        f"the {MOST_OPERATORS} slowest by name, thin lines are their intervals.</p>"
     )
-    for i, (name, chart) in enumerate(drawn):
-        yield f"<details{' open' if i < _OPEN_OPERATORS else ''}><summary>{clean(name)}</summary>"
-        yield f'<figure class="wide">{chart}</figure></details>'
+    for i, (row, chart) in enumerate(drawn):
+        yield f"<details{' open' if i < _OPEN_OPERATORS else ''}>"
+        yield f"<summary>{clean(row.name)}</summary><figure>"
+        if told := operator_check(result, row.row):
+            yield f"<figcaption>{clean(told)}</figcaption>"
+        yield f'<div class="wide">{chart}</div></figure></details>'
     yield "</section>"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from edgekit_benchmarks.doubts import INVALID
 from edgekit_benchmarks.report_environment import confidence, environment, how
 from edgekit_benchmarks.report_numbers import DASH, duration, enclosed, share, size
+from edgekit_benchmarks.report_remembered import remembered
 from edgekit_benchmarks.report_rows import (
     EMULATED,
     against,
@@ -31,7 +32,7 @@ def to_markdown(result: BenchmarkResult) -> str:
 
     Whatever comes from files and devices is text: it cannot be markup, nor mention anybody.
     """
-    return "\n".join(_lines(result)) + "\n"
+    return "\n".join(_lines(remembered(result))) + "\n"
 
 
 def _lines(result: BenchmarkResult) -> Iterator[str]:

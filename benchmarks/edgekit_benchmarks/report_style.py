@@ -130,6 +130,7 @@ svg path.warm.spread {{ opacity: .3; }}
 svg .bubble {{ fill: var(--c); fill-opacity: .45; stroke: var(--c); stroke-width: 1.4; }}
 svg .leader {{ stroke: var(--muted); stroke-width: .8; fill: none; }}
 svg .bar {{ fill: var(--c); }}
+svg .whisker {{ stroke: var(--text); stroke-width: 1.2; opacity: .7; }}
 svg .p0 {{ fill: var(--p0); }} svg .p1 {{ fill: var(--p1); }} svg .p2 {{ fill: var(--p2); }}
 svg .curve {{ stroke: var(--k0); stroke-width: 1.6; fill: none; stroke-linejoin: round; }}
 svg .throttle {{ fill: var(--bad); fill-opacity: .22; }}

@@ -1,6 +1,7 @@
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -12,7 +13,7 @@ from edgekit_benchmarks.plot_bars import plot_memory, plot_phases
 from edgekit_benchmarks.plot_distribution import plot_distribution
 from edgekit_benchmarks.plot_labels import Box, Spot, placed
 from edgekit_benchmarks.plot_names import plot_rows
-from edgekit_benchmarks.plot_operators import operator_times, plot_operators
+from edgekit_benchmarks.plot_operators import operator_check, operator_times, plot_operators
 from edgekit_benchmarks.plot_timeline import plot_timeline
 from edgekit_benchmarks.plot_tradeoff import plot_tradeoff
 from edgekit_benchmarks.plot_watch import plot_watch
@@ -186,7 +187,7 @@ def test_labels_do_not_cover_each_other(count: int) -> None:
 
 
 def test_operators_are_ordered_and_the_rest_is_one_bar() -> None:
-    operators = tuple({"name": f"n{i}", "operator": "Conv", "p50_ns": i} for i in range(1, 31))
+    operators = tuple({"name": f"n{i}", "operator": "Conv", "ns": i} for i in range(1, 31))
     (row,) = plot_rows(result(1e6, operators=operators))
     told = [text for text in texts(plot_operators(row)) if text.startswith("Conv")]
     assert told[0] == "Conv  n30"
@@ -195,7 +196,26 @@ def test_operators_are_ordered_and_the_rest_is_one_bar() -> None:
 
 
 def test_an_operator_may_have_samples_in_place_of_a_time() -> None:
-    assert operator_times(({"name": "a", "samples_ns": [1, 9, 2]}, {"name": "b"})) == [("a", "", 2)]
+    (found,) = operator_times(({"name": "a", "samples_ns": [1, 9, 2]}, {"name": "b"}))
+    assert (found.name, found.ns) == ("a", 2)
+
+
+def test_noise_below_nothing_is_no_bar() -> None:
+    operators = ({"name": "a", "ns": 50}, {"name": "b", "ns": -3, "interval_ns": [-9, 2]})
+    (row,) = plot_rows(result(1e6, operators=operators))
+    assert "0.00 ns, 0.0 %" in texts(plot_operators(row))
+    assert 'width="-' not in plot_operators(row)
+
+
+def test_how_well_operators_explain_the_whole_is_told() -> None:
+    made = result(1e6)
+    check = {
+        "path": made.rows[0].path, "target": "local", "threads": 1, "ratio": 0.7,
+        "whole_ns": 1e6, "method": "in pieces", "trusted": False,
+    }  # fmt: skip
+    told = operator_check(replace(made, settings={"operators": [7, check]}), made.rows[0])
+    assert told == "In sum 0.70 of the whole, 1.00 ms (in pieces). Do not trust this profile."
+    assert operator_check(made, made.rows[0]) == ""
 
 
 def test_phases_end_with_what_an_inference_takes_later() -> None:

@@ -47,7 +47,7 @@ def plot_operators(row: PlotRow) -> str:
         shown.append(Timed(name=name, ns=sum(max(0.0, one.ns) for one in rest)))
     canvas = Canvas()
     bottom = 4 + _ROW_PX * len(shown)
-    highest = max(max(one.ns, *(one.interval_ns or ())) for one in shown)
+    highest = max(end for one in shown for end in (one.ns, *(one.interval_ns or ())))
     axis = Axis(low=0, high=max(highest * 1.02, 1e-9), start_px=_LEFT, end_px=WIDTH - _RIGHT)
     unit = time_unit([highest])
     axis_below(

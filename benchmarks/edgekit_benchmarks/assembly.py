@@ -102,7 +102,12 @@ def _with_operators(row: Row, profile: OperatorProfile | EdgekitError | None) ->
         text = f"its operators could not be timed: {profile}"
         return replace(row, doubts=(*row.doubts, text))
     told = () if profile.is_trusted else (f"operators: {profile.check}",)
-    return replace(row, operators=profile.to_dicts(), doubts=(*row.doubts, *told))
+    return replace(
+        row,
+        operators=profile.to_dicts(),
+        operators_check=profile.check_to_dict(),
+        doubts=(*row.doubts, *told),
+    )
 
 
 def operator_checks(found: Findings) -> list[dict[str, Any]]:

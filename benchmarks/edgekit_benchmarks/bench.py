@@ -28,7 +28,8 @@ from edgekit_benchmarks.row_extras import accuracies, whole_ways
 from edgekit_benchmarks.runner import run_all
 from edgekit_benchmarks.target import Target
 from edgekit_benchmarks.target_file import find_target
-from edgekit_benchmarks.target_run import Report, TargetRun
+from edgekit_benchmarks.target_run import TargetRun
+from edgekit_benchmarks.telling import Report
 
 Connect = Callable[[Target], Link]
 

@@ -17,7 +17,7 @@ from edgekit_benchmarks.bench_request import BenchRequest
 from edgekit_benchmarks.comparison import Comparison, compare
 from edgekit_benchmarks.gate import Decision, Limit
 from edgekit_benchmarks.result import BenchmarkResult
-from edgekit_benchmarks.target_run import Report
+from edgekit_benchmarks.telling import Report
 from edgekit_benchmarks.text_file import write_text
 
 _NO_OUTPUTS: Mapping[str, Path | None] = MappingProxyType({})

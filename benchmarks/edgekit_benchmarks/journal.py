@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from edgekit.errors import OutputError
 
 _VERSION = 1
+_KEPT_S = 30 * 86_400
 
 
 def journal_folder() -> Path:
@@ -41,6 +43,7 @@ class Journal:
         self._kept: dict[str, dict[str, Any]] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_old(self.path.parent)
             if resume:
                 self._read()
             if self._kept:
@@ -106,6 +109,14 @@ class Journal:
                 return
             if isinstance(told.get("run"), str) and isinstance(told.get("answer"), dict):
                 self._kept[told["run"]] = told["answer"]
+
+
+def _remove_old(folder: Path) -> None:
+    """What nobody went on with for a month."""
+    for path in folder.glob("*.jsonl"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _KEPT_S:
+                path.unlink()
 
 
 def _line(told: dict[str, Any]) -> bytes:

@@ -33,7 +33,9 @@ def lines(result: BenchmarkResult) -> list[str]:
 def _lines(result: BenchmarkResult) -> Iterator[str]:
     yield from (_machine(result, name) for name in result.targets)
     if result.rows:
-        yield from aligned(_table(result), left=(0,))
+        table = _table(result)
+        last = len(table[0]) - 1
+        yield from aligned(table, left=(0, last) if table[0][last] == "against" else (0,))
     yield from (f"INVALID: {text}" for text in reasons(result))
     yield from _doubts(result)
     yield from sentences(result)

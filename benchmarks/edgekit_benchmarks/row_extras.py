@@ -10,7 +10,7 @@ from edgekit.errors import EdgekitError
 from edgekit.scoring import evaluate
 from edgekit_benchmarks.input_rows import Feed
 from edgekit_benchmarks.model_file import ModelFile
-from edgekit_benchmarks.target_run import Report
+from edgekit_benchmarks.telling import Report
 
 _SECONDS = 1.0
 

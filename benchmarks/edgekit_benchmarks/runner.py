@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from edgekit_benchmarks.findings import Findings
-from edgekit_benchmarks.target_run import Report, TargetRun
+from edgekit_benchmarks.target_run import TargetRun
+from edgekit_benchmarks.telling import Report
 
 
 def run_all(runs: Sequence[TargetRun], report: Report) -> list[Findings]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from edgekit.errors import CrashError, EdgekitError, OutputError
 from edgekit_benchmarks.findings import Findings, Taken
@@ -24,22 +23,10 @@ from edgekit_benchmarks.plan import (
     steady_spec,
 )
 from edgekit_benchmarks.result import FailureRecord
+from edgekit_benchmarks.telling import Report, Telling
 
 _ASK_S = 60.0
 _SPARE_S = 30.0
-
-
-class Report(Protocol):
-    """Is told what is done now; `edgekit.progress.Progress` is one."""
-
-    def step(self, text: str) -> None:
-        """The next step begins."""
-
-    def detail(self, text: str) -> None:
-        """What the step is doing."""
-
-    def note(self, text: str) -> None:
-        """Something that stays readable."""
 
 
 class LostError(CrashError):
@@ -72,7 +59,7 @@ class TargetRun:
         self.findings = Findings(plan=plan)
         self._plan = plan
         self._connect = connect
-        self._report = report
+        self._telling = Telling(plan, report)
         self._resume = resume
         self._wait_s = wait_s
         self._journals = journals
@@ -81,9 +68,6 @@ class TargetRun:
         self._is_stopped = False
         self._is_complete = False
         self._paths: dict[str, str] = {}
-        self._took_s: dict[str, list[float]] = {"start": [], "steady": []}
-        self._done = {"start": 0, "steady": 0}
-        self._groups = 1
         self._repeats: dict[str, int] = {}
 
     @property
@@ -127,7 +111,10 @@ class TargetRun:
         found = self.findings
         found.worker_sha256 = str(link.hello.get("sha256", ""))
         link.request(
-            "lock", wait_s=self._wait_s, timeout_s=self._wait_s + _ASK_S, on_event=self._on
+            "lock",
+            wait_s=self._wait_s,
+            timeout_s=self._wait_s + _ASK_S,
+            on_event=self._telling.on_event,
         )
         found.facts = link.request("facts", timeout_s=_ASK_S)
         for row in self._plan.rows:
@@ -136,7 +123,7 @@ class TargetRun:
         try:
             self._journal = Journal(fingerprint, resume=self._resume, folder=self._journals)
         except OutputError as error:
-            self._report.note(f"{error}; until then a broken run cannot be resumed")
+            self._telling.note(f"{error}; until then a broken run cannot be resumed")
         else:
             found.resumed = self._journal.found
 
@@ -148,7 +135,7 @@ class TargetRun:
         try:
             for sha256, path in wanted.items():
                 if sha256 not in self._paths:
-                    self._report.detail(f"send {path.name}")
+                    self._telling.detail(f"send {path.name}")
                     self._paths[sha256] = link.put(path)
         except EdgekitError as error:
             self._check_alive(link, error)
@@ -173,7 +160,7 @@ class TargetRun:
         for number in range(self._plan.starts):
             if not rows:
                 break
-            self._step(f"start {number + 1} of {self._plan.starts}", rows)
+            self._telling.turn(f"start {number + 1} of {self._plan.starts}", rows)
             for row in in_turn(rows, number):
                 run = f"{attempt}.start.{number}.{row.key}"
                 spec = start_spec(row, self._paths)
@@ -194,13 +181,13 @@ class TargetRun:
         groups = groups_of(
             rows, self._model_bytes(), available if isinstance(available, int) else None
         )
-        self._groups = len(groups)
+        self._telling.groups = len(groups)
         if self._plan.sustained and not attempt:
             self._heat(groups[0])
         for number in range(self._plan.processes):
             if not groups:
                 break
-            self._step(f"process {number + 1} of {self._plan.processes}", rows)
+            self._telling.turn(f"process {number + 1} of {self._plan.processes}", rows)
             queue = groups[:: -1 if number % 2 else 1]
             while queue:
                 group = queue.pop(0)
@@ -218,7 +205,7 @@ class TargetRun:
         if len(group) == 1:
             self.findings.fail(group, error)
             return []
-        self._report.note(f"{error}; its {len(group)} rows get processes of their own")
+        self._telling.note(f"{error}; its {len(group)} rows get processes of their own")
         return [[row] for row in group]
 
     def _take(self, group: Sequence[PlannedRow], number: int, attempt: int) -> None:
@@ -259,9 +246,10 @@ class TargetRun:
                 raise
             except CrashError:
                 kept = self._ask(spec, limit)
-            self._took_s[kind].append(time.monotonic() - begun)
+            self._telling.finished(kind, time.monotonic() - begun)
             self._keep(run, kept)
-        self._done[kind] += 1
+        else:
+            self._telling.finished(kind)
         self.findings.watch.extend(kept["watch"])
         self.findings.clock.extend(
             [*kept.get("clock", []), *kept["answer"].get("clock_events", [])]
@@ -274,7 +262,7 @@ class TargetRun:
             try:
                 self._journal.add(run, answer)
             except OutputError as error:
-                self._report.note(str(error))
+                self._telling.note(str(error))
                 self._journal = None
 
     def _ask(self, spec: dict[str, Any], limit: float) -> dict[str, Any]:
@@ -286,7 +274,7 @@ class TargetRun:
                 limit_s=limit,
                 memory_bytes=None,
                 timeout_s=limit + _SPARE_S,
-                on_event=self._on,
+                on_event=self._telling.on_event,
             )
         except EdgekitError as error:
             self._check_alive(self._link, error)
@@ -306,7 +294,7 @@ class TargetRun:
 
         link = self._link
         assert link is not None
-        self._report.step(f"{self._plan.target}: operators, {len(rows)} rows")
+        self._telling.step("operators", rows)
         for row in rows:
             if row.key not in self.findings.steady:
                 continue
@@ -317,7 +305,7 @@ class TargetRun:
                     threads=row.threads,
                     inputs=row.feed.path,
                     zeros=row.file.states,
-                    on_event=self._on,
+                    on_event=self._telling.on_event,
                 )
             except EdgekitError as error:
                 self._check_alive(link, error)
@@ -326,7 +314,7 @@ class TargetRun:
     # -- heat
 
     def _heat(self, group: Sequence[PlannedRow]) -> None:
-        self._report.step(f"{self._plan.target}: heat up, up to a quarter of an hour")
+        self._telling.step("heat up, up to a quarter of an hour", group)
 
         def work(seconds: float) -> list[dict[str, Any]]:
             spec = steady_spec(group, self._paths, repeats={}, budget_s=seconds / len(group))
@@ -335,7 +323,7 @@ class TargetRun:
             ]
             return found
 
-        self.findings.heated_s = heat_up(work, self._report.detail)
+        self.findings.heated_s = heat_up(work, self._telling.detail)
 
     def _cool(self) -> None:
         link = self._link
@@ -347,7 +335,7 @@ class TargetRun:
 
         before = self.findings.facts.get("temperature_c")
         if isinstance(before, int | float):
-            cool_down(float(before), temperature, self._report.detail)
+            cool_down(float(before), temperature, self._telling.detail)
 
     # -- what starts told
 
@@ -362,34 +350,3 @@ class TargetRun:
             key: max(one["load_ns"] + one["first_inference_ns"] for one in answers) / 1e9
             for key, answers in self.findings.starts.items()
         }
-
-    # -- progress
-
-    def _step(self, text: str, rows: Sequence[PlannedRow]) -> None:
-        named = rows[0].label if len(rows) == 1 else f"{len(rows)} rows"
-        self._report.step(f"{self._plan.target}: {text}, {named}{self._left()}")
-
-    def _left(self) -> str:
-        """Roughly, how long it still takes: by what the processes took so far, where known."""
-        plan, rows = self._plan, len(self._plan.rows)
-        steady = plan.tries * plan.processes * self._groups
-        counts = {"start": plan.tries * plan.starts * rows, "steady": steady}
-        guesses = plan.guessed_s(rows / self._groups)
-        left_s = 0.0
-        for kind, took in self._took_s.items():
-            each_s = statistics.fmean(took) if took else guesses[kind]
-            left_s += max(0, counts[kind] - self._done[kind]) * each_s
-        return f", about {_rounded(left_s)} left" if left_s >= 1 else ""
-
-    def _on(self, event: dict[str, Any]) -> None:
-        kind = event.get("kind")
-        if kind == "phase":
-            self._report.detail(f"{event.get('name') or ''} {event.get('phase')}".strip())
-        elif kind == "waiting":
-            self._report.detail(f"another benchmark runs ({event.get('holder')}), waiting")
-
-
-def _rounded(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min"

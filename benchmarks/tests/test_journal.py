@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ def test_it_is_gone_when_all_is_done(tmp_path: Path) -> None:
     journal = Journal(PLAN, resume=False, folder=tmp_path)
     journal.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_nobody_went_on_with_is_removed_in_time(tmp_path: Path) -> None:
+    old = Journal("f" * 64, resume=False, folder=tmp_path).path
+    Journal(PLAN, resume=False, folder=tmp_path)
+    assert old.exists()
+    os.utime(old, (0, 0))
+    Journal(PLAN, resume=False, folder=tmp_path)
+    assert not old.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:

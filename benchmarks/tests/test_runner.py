@@ -238,7 +238,7 @@ def test_a_device_that_is_in_use_is_waited_for(tiny_tflite: Build) -> None:
         run = target_run(plan(tiny_tflite()), told, wait_s=30.0)
         found = run_all([run, target_run(plan(tiny_tflite()), connect=lambda: _free(other))], told)
     assert not found[0].failures
-    assert any("waiting" in text for text in told.details)
+    assert any("waiting" in text for text in told.notes)
 
 
 def _free(other: LocalLink) -> Link:

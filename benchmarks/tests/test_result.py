@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from edgekit_benchmarks.result import (
     RatioRecord,
     Row,
     StartRecord,
+    TargetRecord,
 )
 from edgekit_benchmarks.simulated import Simulated, simulated
 
@@ -206,3 +208,115 @@ def test_the_keys_of_the_issue_stand_in_each_row() -> None:
     wanted = "path target threads p50_ns p90_ns samples_ns load_ns first_inference_ns "
     wanted += "peak_memory_bytes model_memory_bytes doubts"
     assert set(wanted.split()) <= set(row)
+
+
+def example() -> BenchmarkResult:
+    """What docs/json.md shows."""
+    row = Row(
+        path="mnist.int8.tflite",
+        name="mnist",
+        sha256="9f86d081",
+        size_bytes=110920,
+        gzip_bytes=85310,
+        format="tflite",
+        precision="int8",
+        target="pi4",
+        threads=1,
+        runtime="ai-edge-litert 2.3.0",
+        input=InputRecord(source="test.npz", sha256="2c26b46b"),
+        samples_ns=((1204310, 1201220, 1203870), (1198440, 1197030, 1205160)),
+        stamps_ns=((81003455120,), (83310277411,)),
+        chunks=((3,), (3,)),
+        warm_up_ns=((1633020, 1210450), (1580710, 1207330)),
+        cpu_ns=(1203112, 1200187),
+        preempted=(0, 1),
+        major_faults=(0, 0),
+        reference_ns=((301250,), (300940,)),
+        starts=(
+            StartRecord(
+                import_ns=412000000,
+                load_ns=2310000,
+                first_inference_ns=3120000,
+                after_import_bytes=48201728,
+                after_load_bytes=50130944,
+                peak_memory_bytes=51380224,
+                model_memory_bytes=3178496,
+            ),
+        ),
+        memory_read_from="VmHWM",
+        accuracy={
+            "metric": "accuracy",
+            "value": 0.9105,
+            "low": 0.8972,
+            "high": 0.9222,
+            "count": 1821,
+            "samples": 2000,
+            "data": "test.npz",
+        },
+        doubts=("INVALID: a median of 6 samples; at least 11 are needed",),
+        valid=False,
+    )
+    return BenchmarkResult(
+        started="2026-01-02T03:04:05+00:00",
+        finished="2026-01-02T03:04:25+00:00",
+        command=("edgekit", "bench", "mnist.int8.tflite", "--on", "pi4", "-o", "a.json"),
+        settings={"processes": 2, "seconds": 5.0, "warm_up_s": 0.25},
+        targets={
+            "pi4": TargetRecord(
+                url="ssh://pi@pi4.local",
+                facts={
+                    "model": "Raspberry Pi 4 Model B Rev 1.4",
+                    "cpu": "ARM Cortex-A72",
+                    "governor": "ondemand",
+                    "frequency_khz": {"min": 600000, "max": 1500000, "current": 1500000},
+                },
+                worker_sha256="98630ff9",
+                timer_ns=37,
+                empty_call_ns=148,
+                watch=(
+                    {
+                        "t_ns": 81000120334,
+                        "phase": "steady",
+                        "temperature_c": 51.6,
+                        "frequency_khz": 1500000,
+                        "throttled": 0,
+                        "load_1m": 0.41,
+                        "steal_ticks": 0,
+                        "busy_ticks": 18230,
+                        "own_ticks": 96,
+                        "swap_in": 0,
+                        "swap_out": 0,
+                        "resident_bytes": 51380224,
+                    },
+                ),
+            )
+        },
+        rows=(row,),
+        ratios=(RatioRecord(row=0, to=0, value=1.0, low=1.0, high=1.0, verdict="invalid"),),
+        failures=(
+            FailureRecord(
+                path="mnist.onnx",
+                target="pi4",
+                threads=1,
+                error="mnist.onnx: no runtime for it there; run: edgekit targets setup pi4",
+            ),
+        ),
+        edgekit="0.1.0",
+    )
+
+
+def test_the_documented_file_is_what_is_written() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
+    block = re.search(r"(?:^    .*\n)+", document.split("# The result file of")[1], re.MULTILINE)
+    assert block is not None
+    assert "".join(line[4:] + "\n" for line in block[0].splitlines()) == example().to_json()
+
+
+def test_every_key_of_the_file_is_explained() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
+    told = document.split("# The result file of")[1].split("# The JSON of `edgekit compare")[0]
+    result = RESULT.to_dict()
+    keys = {*result, *result["targets"]["local"], *result["rows"][0], *result["ratios"][0]}
+    plain = "kind edgekit command started finished path sha256 runtime value low high"
+    plain += " p50_interval_ns p90_interval_ns p99_interval_ns"
+    assert {key for key in keys - set(plain.split()) if f"`{key}`" not in told} == set()

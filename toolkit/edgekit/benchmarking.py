@@ -20,7 +20,7 @@ _MODULES = {
 
 
 class BenchmarkResult(Protocol):
-    """What was measured; see docs/json.md. The class is `edgekit_benchmarks.result.BenchmarkResult`."""
+    """What was measured; see docs/json.md and `edgekit_benchmarks.result`."""
 
     settings: Mapping[str, Any]
     targets: Mapping[str, Any]

@@ -111,6 +111,8 @@ class Row:
     preprocess_ns: float | None = None
     end_to_end_ns: float | None = None
     operators: tuple[dict[str, Any], ...] | None = None
+    operators_check: dict[str, Any] | None = None
+    """Whether the operators explain a whole inference."""
     accuracy: dict[str, Any] | None = None
     doubts: tuple[str, ...] = ()
     valid: bool = True
@@ -210,6 +212,7 @@ class Row:
             "preprocess_ns": self.preprocess_ns,
             "end_to_end_ns": self.end_to_end_ns,
             "operators": None if self.operators is None else list(self.operators),
+            "operators_check": self.operators_check,
             "accuracy": self.accuracy,
             "doubts": list(self.doubts),
             "valid": self.valid,
@@ -273,6 +276,7 @@ class Row:
                 preprocess_ns=given.number_or_none("preprocess_ns"),
                 end_to_end_ns=given.number_or_none("end_to_end_ns"),
                 operators=given.mappings("operators") if given.has("operators") else None,
+                operators_check=given.mapping_or_none("operators_check"),
                 accuracy=given.mapping_or_none("accuracy"),
                 doubts=given.texts("doubts"),
                 valid=given.flag("valid", default=True),

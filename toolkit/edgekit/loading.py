@@ -51,8 +51,9 @@ def load(
             was made, by more than it allows; also one that carries nothing to test that with.
         public_key: refuse a file that was not signed with the private key of this ed25519 key: a
             PEM file, its text, or its 32 bytes.
-        probe: load and run the file in a process of its own first, which may crash instead of
-            this one; for files of unknown origin. Costs about as long as loading it.
+        probe: check the file closely, then load and run it in a process of its own first, which
+            may crash instead of this one; for files of unknown origin. Takes about a second. A seal
+            finds damage, not malice: anybody can seal a file.
 
     Raises:
         SourceError: missing, empty, truncated, damaged, or neither TFLite nor ONNX.

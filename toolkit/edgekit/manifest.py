@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import stat
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ MANIFEST_KEY = "edgekit.manifest"
 """Name of the TFLite metadata entry, and of the ONNX metadata property."""
 FOLDER_MANIFEST = "assets.extra/edgekit.manifest.json"
 """Where a SavedModel folder keeps it."""
-_BLANK = " \t\n\r"
 _LIMIT_BYTES = 16 << 20
 """Of a folder's manifest; with the names of 10,000 classes it has less than 1 MB."""
 
@@ -89,46 +87,15 @@ def parse_manifest(path: Path | str, stored: str | bytes | None) -> dict[str, An
     """
     if stored is None:
         return None
+    import json  # here, because few files have a manifest and every command start counts
+
     try:
-        found = _parsed(stored if isinstance(stored, str) else stored.decode("utf-8"))
+        found = json.loads(stored)
     except (ValueError, RecursionError) as error:
         raise damaged_manifest(path, error) from None
     if not isinstance(found, dict):
         raise damaged_manifest(path, TypeError("no JSON object"))
     return found
-
-
-def _parsed(text: str) -> Any:
-    """What `json.loads` gives, by what does the work for it.
-
-    Importing `json` compiles patterns, which takes longer than loading a small model.
-    """
-    try:
-        from _json import make_scanner
-    except ImportError:  # another Python than CPython
-        import json
-
-        return json.loads(text)
-    try:
-        value, end = make_scanner(_Strict)(  # type: ignore[arg-type]
-            text, len(text) - len(text.lstrip(_BLANK))
-        )
-    except StopIteration as stop:
-        message = f"no JSON at {stop.value}"
-        raise ValueError(message) from None
-    if text[end:].strip(_BLANK):
-        message = f"more than one JSON document, from {end}"
-        raise ValueError(message)
-    return value
-
-
-class _Strict:
-    """What the scanner asks of a decoder."""
-
-    strict = True
-    object_hook = object_pairs_hook = None
-    parse_float, parse_int = float, int
-    parse_constant = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.__getitem__
 
 
 def damaged_manifest(path: Path | str, error: Exception) -> SourceError:

@@ -78,7 +78,7 @@ class OnnxRuntimeSession(RuntimeSession):
             self._session: Any = runtime.InferenceSession(
                 path if content is None else content, options, providers=list(providers)
             )
-        except self.failures as error:
+        except (*self.failures, UnicodeDecodeError) as error:  # of its own message
             from edgekit.sessions import onnxruntime_errors
 
             raise onnxruntime_errors.refused(path, error) from error

@@ -72,13 +72,14 @@ class OnnxRuntimeSession(RuntimeSession):
         options.log_severity_level = _QUIET
         self._path = path
         self._name = file_name(path)
-        self.failures = (*_error_classes(), RuntimeError)  # the latter where memory is bound
+        # RuntimeError where memory is bound, UnicodeDecodeError of its own message
+        self.failures = (*_error_classes(), RuntimeError, UnicodeDecodeError)
         wanted = _available(runtime, providers)
         try:
             self._session: Any = runtime.InferenceSession(
                 path if content is None else content, options, providers=list(providers)
             )
-        except (*self.failures, UnicodeDecodeError) as error:  # of its own message
+        except self.failures as error:
             from edgekit.sessions import onnxruntime_errors
 
             raise onnxruntime_errors.refused(path, error) from error

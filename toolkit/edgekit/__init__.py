@@ -25,6 +25,7 @@ from edgekit.tensors import Quantization, TensorSpec
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact, Failure, IncompleteConversionError, Verification
+    from edgekit.benchmarking import bench
     from edgekit.child import Limits
     from edgekit.classification import Prediction
     from edgekit.conversion import convert
@@ -49,6 +50,7 @@ _LATE = {
     "Observation": "edgekit.observation",
     "Prediction": "edgekit.classification",
     "Stream": "edgekit.stream",
+    "bench": "edgekit.benchmarking",
     "convert": "edgekit.conversion",
     "evaluate": "edgekit.scoring",
     "inspect": "edgekit.inspection",
@@ -80,6 +82,7 @@ __all__ = [
     "Verification",
     "VerificationError",
     "__version__",
+    "bench",
     "convert",
     "evaluate",
     "inspect",

@@ -7,7 +7,7 @@ Of the machine (`of_target`, in `edgekit_benchmarks.disturbances`):
 | throttled, capped, too little voltage: seen, or new at the end | yes | with `sustained` |
 | the same, since boot but before | | yes |
 | frequency, while measured, more than 2 % below its highest | yes | with `sustained` |
-| … a single look, where turbo is on | | yes |
+| … a single look, where turbo is on (or an x86 does not tell) | | yes |
 | frequency never within 2 % of its maximum (no turbo) | | yes |
 | 80 °C or more; warmed by more than 10 K | | yes |
 | the machine was suspended, or the process stopped | yes | |

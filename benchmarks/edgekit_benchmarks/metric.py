@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any, Literal
 
 from edgekit_benchmarks.percentile import nearest_rank, needed
@@ -166,7 +167,8 @@ def _missing(metric: Metric, before: Row, after: Row) -> str:
 
 def _other_data(before: Row, after: Row) -> str:
     ours, theirs = before.accuracy or {}, after.accuracy or {}
-    for key in ("metric", "samples", "sha256", "data"):
-        if ours.get(key) != theirs.get(key):
-            return f"it was measured otherwise: {key} {ours.get(key)}, then {theirs.get(key)}"
+    for key in ("metric", "samples", "data"):
+        first, second = (PurePath(str(one.get(key))).name for one in (ours, theirs))
+        if first != second:
+            return f"it was measured otherwise: {key} {first}, then {second}"
     return ""

@@ -182,6 +182,13 @@ def test_accuracy_on_other_data_is_not_compared() -> None:
     assert change.reason == "it was measured otherwise: samples 100, then 200"
 
 
+def test_the_same_data_may_lie_in_another_folder() -> None:
+    first, second = ({"accuracy": {"value": 0.9, "data": f"{at}/x.npz:test"}} for at in "ab")
+    change = of(replace(ONE, more=first), replace(OTHER, more=second)).rows[0].change("accuracy")
+    assert change is not None
+    assert (change.reason, change.verdict) == ("", "same")
+
+
 def test_memory_of_nothing_is_not_compared() -> None:
     change = of(replace(ONE, memory_bytes=1), OTHER).rows[0].change("memory")
     assert change is not None

@@ -109,6 +109,13 @@ def test_where_turbo_is_on_a_single_look_does_not_count_but_a_lasting_drop_does(
     assert not target(looks(frequency_khz=lasting), facts={"turbo": "on"}).valid
 
 
+def test_an_x86_that_does_not_tell_may_have_turbo() -> None:
+    watch = looks(frequency_khz=[4.8e6, 4.8e6, 4.5e6, 4.8e6, 4.8e6])
+    assert target(watch, facts={"machine": "x86_64"}).valid
+    assert not target(watch, facts={"machine": "x86_64", "turbo": "off"}).valid
+    assert not target(watch, facts={"machine": "aarch64"}).valid
+
+
 def test_a_clock_that_rests_between_processes_is_none_that_fell() -> None:
     watch = looks(frequency_khz=[1_500_000, 600_000, 1_500_000])
     watch[1]["phase"] = "starting"

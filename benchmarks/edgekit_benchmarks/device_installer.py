@@ -161,10 +161,8 @@ class Installer(Agent):
             marker: what was asked for, to know it again.
         """
         new = self._unfinished()
-        own = str(self._folder.path)  # runtimes leave files where they think nobody looks
-        code, said = self._run(
-            [self._python(), "-c", _TRY, *modules], TMPDIR=own, XDG_CACHE_HOME=own
-        )
+        own = str(self._folder.path)  # where runtimes leave files of their own
+        code, said = self._run([self._python(), "-c", _TRY, *modules], XDG_CACHE_HOME=own)
         if code != 0:
             message = (
                 f"{' and '.join(modules)}: installed, and cannot be imported there ({said}); try "
@@ -219,7 +217,12 @@ class Installer(Agent):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**inherited, "PYTHONNOUSERSITE": "1", **environment},
+            env={
+                **inherited,
+                "PYTHONNOUSERSITE": "1",
+                "TMPDIR": str(self._folder.path),
+                **environment,
+            },
             start_new_session=True,
         )
         assert child.stdout is not None

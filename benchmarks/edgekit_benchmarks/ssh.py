@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Self
 
 from edgekit.errors import MissingDependencyError, UsageError
-from edgekit_benchmarks.ssh_words import refusal
+from edgekit_benchmarks.ssh_words import one_line, refusal
 from edgekit_benchmarks.target import Target, TargetError
 
 CONNECT_S = 10
@@ -217,7 +217,7 @@ class Connection:
 def no_commands(target: Target, printed: bytes, said: str) -> str:
     """In words: the login works, and what should run there does not."""
     told = " | ".join([*printed.decode(errors="replace").splitlines(), *said.splitlines()][-3:])
-    quoted = f" (it said: {told[:200]})" if told else ""
+    quoted = f" (it said: {one_line(told)})" if told else ""
     return f"the account runs no commands{quoted}; try: {target.login} uname"
 
 

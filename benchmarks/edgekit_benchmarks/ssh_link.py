@@ -22,6 +22,7 @@ from pathlib import Path
 
 from edgekit_benchmarks.link import Link, LocalLink, StreamLink
 from edgekit_benchmarks.ssh import Connection, no_commands
+from edgekit_benchmarks.ssh_words import one_line
 from edgekit_benchmarks.stream_link import DEAD_S, SILENCE_S
 from edgekit_benchmarks.target import Target, TargetError
 from edgekit_benchmarks.worker_file import worker_bytes
@@ -175,8 +176,8 @@ class SshLink(StreamLink):
                 raise self._no_python(rest)
             else:
                 message = (
-                    f"{self._target.name}: the worker cannot be put there ({rest}); free some "
-                    "space, or make the folder writable"
+                    f"{self._target.name}: the worker cannot be put there ({one_line(rest)}); "
+                    "free some space, or make the folder writable"
                 )
                 raise TargetError(message)
 

@@ -77,4 +77,13 @@ def _forgetting(target: Target, printed: str) -> str:
 
 
 def _brief(line: str) -> str:
-    return re.sub(r"^ssh: |\.$", "", line.strip())[:200]
+    return re.sub(r"^ssh: |\.$", "", one_line(line))
+
+
+def one_line(text: str) -> str:
+    r"""What a device says, as a piece of a message: nothing in it steers the terminal.
+
+    >>> one_line("Welcome\x1b[31m\r\nto the Pi")
+    'Welcome [31m to the Pi'
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]

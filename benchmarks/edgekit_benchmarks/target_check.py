@@ -180,7 +180,7 @@ def _system(facts: Mapping[str, Any]) -> Check:
             said=f"{said}: no runtime is made for it ({reasons})",
             advice="install a current 64-bit system, or another Python",
         )
-    said += f": {' and '.join(fit)} fit"
+    said += f"; fit for: {', '.join(fit)}"
     if facts["bits"] == 32:
         advice = "a 64-bit system runs more runtimes, and quicker"
         return Check(name=name, status="warn", said=said, advice=advice)

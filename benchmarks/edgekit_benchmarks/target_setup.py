@@ -20,6 +20,7 @@ from typing import Any
 from edgekit.errors import UsageError
 from edgekit.progress import Progress
 from edgekit_benchmarks.ssh_link import SshLink
+from edgekit_benchmarks.ssh_words import one_line
 from edgekit_benchmarks.target import Target, TargetError
 from edgekit_benchmarks.wheels import CHOICES, Platform, Runtime, choose, download
 from edgekit_benchmarks.worker_file import FOLDER
@@ -28,7 +29,7 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _ASK_S = 30
 _MAKE_S = 600
 _INSTALL_S = 3600
-_SILENCE_S = 60
+_SILENCE_S = 180  # a memory card takes its time to write
 STEPS = 4
 """Of the progress."""
 
@@ -182,7 +183,7 @@ class _Making:
                     requirements,
                     Path(folder),
                     alone=self._with_system,
-                    say=self._progress.detail,
+                    say=lambda text: self._progress.detail(one_line(text)),
                 )
             )
             self._begin(with_pip=False)
@@ -199,7 +200,7 @@ class _Making:
 
     def _ask(self, do: str, timeout_s: float, **arguments: Any) -> None:
         def tell(event: dict[str, Any]) -> None:
-            self._progress.detail(str(event.get("detail", "")))
+            self._progress.detail(one_line(str(event.get("detail", ""))))
 
         self._link.request(do, on_event=tell, timeout_s=timeout_s, **arguments)
 

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -38,6 +38,7 @@ class Device:
         address: str = "127.0.0.1",
         namespace: str | None = None,
         variables: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         """Make keys and configurations; nothing runs yet.
 
@@ -47,6 +48,7 @@ class Device:
             address: to listen on.
             namespace: of the network, where the server is to run.
             variables: of the environment of each login, besides HOME and TMPDIR.
+            options: further lines of the server's configuration.
         """
         self.folder = folder
         self.home = folder / "home"
@@ -54,6 +56,7 @@ class Device:
         self.address = address
         self.port = _free_port()
         self.variables = dict(variables or {})
+        self.options = tuple(options)
         self.shell = shell
         self._namespace = namespace
         self._process: subprocess.Popen[bytes] | None = None
@@ -183,6 +186,7 @@ class Device:
             **self.variables,
         }
         lines = [
+            *self.options,
             f"Port {self.port}",
             f"ListenAddress {self.address}",
             f"HostKey {self.folder / 'host'}",

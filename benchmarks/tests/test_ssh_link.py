@@ -207,6 +207,25 @@ def test_an_account_that_runs_no_commands_is_told(start_device: Callable[..., De
         connect(target(device))
 
 
+def test_what_a_device_says_does_not_steer_the_terminal(
+    start_device: Callable[..., Device], tmp_path: Path
+) -> None:
+    device = start_device(shell=noisy(tmp_path, "printf 'no\\033[2Jway\\n'; exit 1"))
+    with pytest.raises(TargetError, match=r"it said: no \[2Jway") as caught:
+        connect(target(device))
+    assert str(caught.value).isprintable()
+
+
+def test_a_server_that_allows_one_session_will_do(start_device: Callable[..., Device]) -> None:
+    device = start_device(options=("MaxSessions 1",))
+    link = SshLink(target(device), silence_s=1.5)
+    pid = int(link.hello["pid"])
+    os.kill(pid, signal.SIGSTOP)
+    with link, pytest.raises(CrashError, match="not a word"):
+        link.request("facts", timeout_s=60)
+    assert ended(pid)
+
+
 # ---- no Python
 
 

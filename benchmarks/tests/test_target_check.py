@@ -123,7 +123,7 @@ def of_facts(**changed: Any) -> dict[str, Check]:
 def test_a_32_bit_system_on_a_64_bit_kernel_is_told() -> None:
     check = of_facts(bits=32)["system"]
     assert check.status == "warn"
-    assert "32 bits, glibc 2.36: tflite-runtime fit" in check.said
+    assert "32 bits, glibc 2.36; fit for: tflite-runtime" in check.said
 
 
 def test_a_glibc_that_is_too_old_for_all_is_told() -> None:

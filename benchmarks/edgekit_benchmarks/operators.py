@@ -50,6 +50,9 @@ class OperatorProfile:
     """A whole inference, without the setting of inputs and getting of outputs."""
     rounds: int
     """How often it was measured."""
+    difference: float | None = None
+    """Greatest one between the outputs of the whole and of its pieces, run one after another;
+    None where there are no pieces, or nothing to compare."""
 
     @property
     def sum_ns(self) -> float:
@@ -89,8 +92,9 @@ class OperatorProfile:
                 "index": one.index,
                 "name": one.name,
                 "operator": one.operator,
-                "ns": round(one.ns, 1),
-                "interval_ns": one.interval_ns and [round(end, 1) for end in one.interval_ns],
+                "ns": round(max(0.0, one.ns), 1),
+                "interval_ns": one.interval_ns
+                and [round(max(0.0, end), 1) for end in one.interval_ns],
                 "share": round(self.share(one), 5),
                 "multiply_adds": one.multiply_adds,
             }
@@ -107,6 +111,7 @@ class OperatorProfile:
             "trusted": self.is_trusted,
             "method": self.method,
             "rounds": self.rounds,
+            "difference": self.difference,
         }
 
 

@@ -141,6 +141,7 @@ def _profile(found: Cut, answer: dict[str, Any]) -> OperatorProfile:
         ),
         whole_ns=max(1.0, percentile.of_medians(whole).value),
         rounds=sum(answer["rounds"]),
+        difference=answer["difference"],
     )
 
 

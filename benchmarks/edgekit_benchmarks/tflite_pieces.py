@@ -150,7 +150,9 @@ def _prepared(graph: Graph, operators: Sequence[Operator]) -> set[int]:
     found: set[int] = set()
     for place, operator in enumerate(operators):
         is_fixed = all(
-            key is None or graph.tensors[key].constant is not None or made_by.get(key) in found
+            key is None
+            or graph.tensors[key].constant is not None
+            or (made_by.get(key) in found and graph.tensors[key].dtype not in _NOT_DATA)
             for key in operator.inputs
         )
         if is_fixed and operator.outputs and not operator.calls and operator.name not in _MADE_UP:

@@ -88,3 +88,16 @@ def tiny_onnx(tmp_path: Path) -> Build:
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     make = _module(HERE.parents[1] / "toolkit/tests/conftest.py").dense_onnx
     return lambda name="tiny.onnx", **options: make(tmp_path / name, **options)
+
+
+@pytest.fixture
+def dense_chain(tmp_path: Path) -> Build:
+    """Writes dense layers of these sizes as ``tflite`` or ``onnx``; see `dense_chain.py`."""
+    make = _module(HERE / "dense_chain.py").dense_chain
+    needed = {"tflite": "ai_edge_litert", "onnx": "onnx"}
+
+    def build(kind: str, sizes: Any, **options: Any) -> Path:
+        pytest.importorskip(needed[kind], reason=f"{needed[kind]} is not installed")
+        return make(tmp_path / f"chain.{kind}", sizes, **options)
+
+    return build

@@ -14,7 +14,6 @@ from edgekit.errors import ClosedError, DataError, UsageError
 from edgekit.lane import Lane
 from edgekit.opening import Options, open_serving
 from edgekit.serving import Serving
-from edgekit.state import State
 from edgekit.tensors import TensorSpec
 from edgekit.turns import Turns
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from edgekit.observation import Observer
     from edgekit.preprocess import Preprocess
     from edgekit.reading import Reading, Source
+    from edgekit.state import State
     from edgekit.stream import Stream
 
 Array: TypeAlias = "NDArray[Any]"
@@ -46,7 +46,7 @@ class Model(AsyncCalls):
         self._observers: tuple[Observer, ...] = ()
         self._change = allocate_lock()
         """Held for as long as a swap takes."""
-        self._state = State(self._serving)
+        self._state = _state(self._serving)
         _loaded.add(self)
 
     # ---- what it is ---------------------------------------------------------
@@ -140,7 +140,7 @@ class Model(AsyncCalls):
                 message = f"out: the model has {len(specs)} outputs; give a dict of arrays by name"
                 raise DataError(message)
             out = {specs[0].name: out}
-        results = self._run(arrays, out, self._state)
+        results = self._run(arrays, out)
         return next(iter(results.values())) if len(results) == 1 else results
 
     def run(
@@ -169,20 +169,26 @@ class Model(AsyncCalls):
             )
             raise DataError(message)
         if inputs.keys() == set(names):
-            return self._run([inputs[name] for name in names], out, self._state)
+            return self._run([inputs[name] for name in names], out)
         if serving.states:
             every = [spec.name for spec in serving.lanes[0].session.inputs]
             if inputs.keys() == set(every):
-                return self._run([inputs[name] for name in every], out, None)
+                return self._run([inputs[name] for name in every], out, keep=False)
         message = f"inputs {sorted(map(str, inputs))}: the model takes {names}; name them so"
         raise DataError(message)
 
     def _run(
-        self, arrays: Sequence[Any], out: Mapping[str, Array] | None, state: State | None
+        self,
+        arrays: Sequence[Any],
+        out: Mapping[str, Array] | None,
+        state: State | None = None,
+        *,
+        keep: bool = True,
     ) -> dict[str, Array]:
-        """Run on the inputs in their order; with `state`, those that carry it are left out.
+        """Run on the inputs in their order, without those that carry state if it is to be kept.
 
-        `state` is read and replaced while no other call can come between.
+        The state, the model's own if none is given, is read and replaced while no other call can
+        come between.
         """
         serving = self._serving
         lane = serving.idle.get()
@@ -190,7 +196,7 @@ class Model(AsyncCalls):
             serving, lane = self._next(serving)
         try:
             begun = time.perf_counter_ns()
-            carried = state if serving.states else None
+            carried = (state or self._state) if serving.states and keep else None
             given = arrays if carried is None else carried.join(serving, arrays)
             made = lane.call(given, _places(lane, out))
             if carried is not None:
@@ -291,7 +297,8 @@ class Model(AsyncCalls):
                     lanes.append(lane)
                 for lane in lanes:
                     lane.reset()
-                self._state.begin(serving)
+                if self._state is not None:
+                    self._state.begin(serving)
             finally:
                 for lane in lanes:
                     serving.idle.put(lane)
@@ -367,6 +374,7 @@ class Model(AsyncCalls):
                 new.retire()
                 raise
             old = self._serving
+            self._state = self._state or _state(new)
             self._serving, self._source = new, source
         old.retire()
 
@@ -408,6 +416,14 @@ def _places(lane: Lane, out: Array | Mapping[str, Array] | None) -> list[Array |
         message = f"out: no output {unknown[0]!r}; there are: {', '.join(names)}"
         raise DataError(message)
     return [out.get(name) for name in names]
+
+
+def _state(serving: Serving) -> State | None:
+    if not serving.states:
+        return None
+    from edgekit.state import State
+
+    return State(serving)
 
 
 _loaded: WeakSet[Model] = WeakSet()

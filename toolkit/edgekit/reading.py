@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
 from _thread import allocate_lock, start_new_thread
+from typing import TYPE_CHECKING
 
 from edgekit import seal
 from edgekit.mapped_file import file_name, map_file, unreadable
-from edgekit.source_kind import sniff, sniff_bytes
+
+if TYPE_CHECKING:
+    from edgekit.source_kind import SourceKind
 
 Source = str | os.PathLike[str] | bytes
 
@@ -34,11 +38,10 @@ class Reading:
         self._error: BaseException | None = None
         if isinstance(source, bytes):
             self.path, self.name = None, "model"
-            self.kind = sniff_bytes(source, self.name)
-            self.content = source
+            self.kind, self.content = _kind_of_bytes(source, self.name), source
         else:
             self.path = os.fspath(source)
-            self.name, self.kind = file_name(self.path), sniff(self.path)
+            self.name, self.kind = file_name(self.path), _kind(self.path)
         self._pending = allocate_lock()
         if self._size() < _LARGE_BYTES:
             self._read()
@@ -88,3 +91,25 @@ class Reading:
             return memoryview(self.content)
         assert self.path is not None
         return map_file(self.path)
+
+
+def _kind(path: str) -> SourceKind:
+    """What `sniff` says, which need not be imported for the most usual of all."""
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - opening a pipe would wait for ever
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+                if file.read(8)[4:] == b"TFL3":
+                    return "tflite"
+    except (OSError, ValueError):
+        pass  # told by what follows
+    from edgekit.source_kind import sniff
+
+    return sniff(path)
+
+
+def _kind_of_bytes(content: bytes, name: str) -> SourceKind:
+    if content[4:8] == b"TFL3":
+        return "tflite"
+    from edgekit.source_kind import sniff_bytes
+
+    return sniff_bytes(content, name)

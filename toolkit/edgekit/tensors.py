@@ -1,9 +1,8 @@
 """What goes into a model and what comes out.
 
-Named tuples, since loading a model makes these classes first: dataclasses take eight times as long.
+Named tuples, and their fields' types as they are and not as text, since every load makes these
+classes: dataclasses take eight times as long.
 """
-
-from __future__ import annotations
 
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ class Quantization(NamedTuple):
         return {"scale": list(self.scale), "zero_point": list(self.zero_point), "axis": self.axis}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Quantization:
+    def from_dict(cls, data: dict[str, Any]) -> "Quantization":
         """Read what `to_dict` wrote."""
         return cls(
             scale=tuple(float(s) for s in data["scale"]),
@@ -51,7 +50,7 @@ class TensorSpec(NamedTuple):
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> TensorSpec:
+    def from_dict(cls, data: dict[str, Any]) -> "TensorSpec":
         """Read what `to_dict` wrote."""
         quantization = data["quantization"]
         return cls(

@@ -15,7 +15,6 @@ from edgekit.errors import EdgekitError, SourceError, UsageError
 from edgekit.mapped_file import file_name
 from edgekit.sessions.runtime_session import CPU, Providers, RuntimeSession
 from edgekit.sessions.session import Session
-from edgekit.source_kind import sniff, sniff_bytes
 
 __all__ = ["BACKENDS", "CPU", "Backend", "Providers", "RuntimeSession", "Session", "open_session"]
 
@@ -72,7 +71,7 @@ def open_session(
     """
     content = source if isinstance(source, bytes) else None
     path = (name or "model") if isinstance(source, bytes) else os.fspath(source)
-    kind = sniff(path) if content is None else sniff_bytes(content, path)
+    kind = _kind(path, content)
     if kind not in _OF:
         message = (
             f"{path}: a {kind} model, which no runtime for devices opens; run: edgekit convert"
@@ -103,3 +102,11 @@ def open_session(
     from edgekit.sessions.onnxruntime import OnnxRuntimeSession
 
     return OnnxRuntimeSession(path, content=content, threads=threads, providers=providers)
+
+
+def _kind(path: str, content: bytes | None) -> str:
+    if content is not None and content[4:8] == b"TFL3":
+        return "tflite"
+    from edgekit.source_kind import sniff, sniff_bytes
+
+    return sniff(path) if content is None else sniff_bytes(content, path)

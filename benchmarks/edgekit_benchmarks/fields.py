@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgekit.errors import UsageError
+
+_SMALLEST, _LARGEST = 1e-18, 1e18
+"""No measurement is beyond, and what is computed from numbers between stays finite."""
 
 
 class Fields:
@@ -136,8 +138,7 @@ def _is_number(value: object) -> bool:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and abs(value) < 1e300
-        and math.isfinite(value)
+        and (value == 0 or _SMALLEST <= abs(value) <= _LARGEST)
     )
 
 

@@ -6,6 +6,7 @@ docs/json.md says what stands in it. Rows are in `edgekit_benchmarks.row`.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -231,6 +232,8 @@ class BenchmarkResult:
             failures=tuple(map(FailureRecord.from_fields, fields.parts("failures"))),
             edgekit=fields.text("edgekit", "unknown"),
         )
+        if any(max(ratio.row, ratio.to) >= len(result.rows) for ratio in result.ratios):
+            raise fields.wrong(name="ratios", wanted="of rows that are there")
         for row in result.rows:
             if row.target not in result.targets:
                 raise fields.wrong(name=f"targets.{row.target}", wanted="there, but a row names it")
@@ -250,7 +253,7 @@ class BenchmarkResult:
                     f"{file}: is too big for a result of edgekit bench; give the file it wrote"
                 )
                 raise UsageError(message)
-            given = json.loads(file.read_bytes(), parse_constant=_refuse_constant)
+            given = json.loads(file.read_bytes(), parse_constant=_finite, parse_float=_finite)
         except OSError as error:
             reason = error.strerror or "cannot be read"
             message = f"{file}: {reason}; give a result that edgekit bench wrote"
@@ -273,8 +276,11 @@ class BenchmarkResult:
         write_text(path, self.to_json(), force=force)
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _text(value: Any, indent: str) -> str:

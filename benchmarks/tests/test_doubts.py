@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,14 @@ def row(**more: Any) -> Row:
 def told(judgement: Judgement | Row, text: str) -> bool:
     """Whether one of the doubts says so."""
     return any(text in doubt for doubt in judgement.doubts)
+
+
+def test_the_documented_tables_are_these() -> None:
+    page = Path(__file__).parents[2] / "docs" / "comparing.md"
+    told = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    lines = [line for line in (doubts.__doc__ or "").splitlines() if line.startswith("| ")]
+    assert len(lines) > 25
+    assert [line.replace("`sustained`", "`--sustained`") for line in lines] == told[-len(lines) :]
 
 
 # ---- the machine

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import OutputError, UsageError
+from edgekit_benchmarks.comparison import compare
 from edgekit_benchmarks.result import (
     BenchmarkResult,
     FailureRecord,
@@ -123,6 +124,8 @@ def test_a_newer_schema_is_refused_in_one_line() -> None:
         (lambda d: d.update(targets=[]), "targets is not an object"),
         (lambda d: d["targets"]["local"].pop("url"), "targets.local.url is not a text"),
         (lambda d: d["ratios"][0].update(low="x"), "ratios[0].low is not a number"),
+        (lambda d: d["ratios"][0].update(row=2), "ratios is not of rows that are there"),
+        (lambda d: d["rows"][0]["starts"][0].update(load_ns=1e-300), "load_ns is not a number"),
         (lambda d: d.update(schema_version="1"), "schema_version is not a whole number"),
         (lambda d: d.update(kind="x"), "is not a result of edgekit bench"),
     ],
@@ -134,9 +137,48 @@ def test_a_damaged_result_names_the_place(change: Callable[[Any], object], said:
     assert str(caught.value).startswith("b.json: ")
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_whatever_stands_at_any_place_is_read_or_refused(data: st.DataObject) -> None:
+    document: Any = json.loads(RESULT.to_json())
+    place = document
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        inner = place[key]
+        if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
+            break
+        place = inner
+    place[key] = data.draw(JSON)
+    try:
+        result = BenchmarkResult.from_dict(document)
+        found = compare(RESULT, result, allow_other_machine=True)
+    except UsageError:
+        return
+    assert found.rows
+    result.to_dict()
+
+
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"[1]", b"null", b'{"a": NaN}', b"\xff\xfe", b"[" * 100_000, b'"\\ud800"'],
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b"null",
+        b'{"a": NaN}',
+        b'{"a": -1e999}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'"\\ud800"',
+    ],
 )
 def test_a_file_that_is_something_else_is_refused_in_one_line(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "a.json").write_bytes(text)

@@ -61,6 +61,7 @@ def test_what_is_written_is_read_again_and_written_the_same(tmp_path: Path) -> N
     assert again.to_json() == (tmp_path / "new" / "a.json").read_text()
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.lists(st.integers(1, 10**12) | st.floats(1e-3, 1e12), min_size=1).map(tuple), min_size=1
@@ -144,7 +145,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_whatever_stands_at_any_place_is_read_or_refused(data: st.DataObject) -> None:
     document: Any = json.loads(RESULT.to_json())

@@ -5,10 +5,14 @@ The packages are made up here, and pip's own configuration leads to them and now
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
+import signal
+import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -248,6 +252,44 @@ def test_a_python_without_pip_gets_ours(
 def test_tflite_runtime_comes_with_an_old_numpy(target: Target) -> None:
     done = set_up(target, offline=True, runtime="tflite-runtime")
     assert done.packages == {"tflite-runtime": "2.14.0", "numpy": "1.26.4"}
+
+
+def test_the_command_says_what_is_there_now(target: Target, home: Path) -> None:
+    words = [sys.executable, "-m", "edgekit", "targets", "setup", target.url, "--offline"]
+    first = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert first.stdout.startswith(f"{target.url} is ready now: Python 3.")
+    assert [line[:5] for line in first.stderr.splitlines()] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    again = subprocess.run([*words, "--json"], check=True, capture_output=True, text=True)
+    assert json.loads(again.stdout) == {
+        "schema_version": 1,
+        "name": target.url,
+        "url": target.url,
+        "folder": str(home / "venv"),
+        "python": platform.python_version(),
+        "packages": {"ai-edge-litert": "2.3.0", "numpy": "2.0.0"},
+        "changed": False,
+    }
+
+
+def test_an_interrupt_leaves_nothing(
+    ready: Device, target: Target, home: Path, packages: Path
+) -> None:
+    sleeps = "import time; time.sleep(60)"
+    package(packages, "ai-edge-litert", LITERT.version, BINARY, LITERT.module, sleeps)
+    words = [sys.executable, "-m", "edgekit", "targets", "setup", target.url, "--offline"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        end = time.monotonic() + 60
+        while not list(home.glob("venv-*/lib/*/site-packages/ai_edge_litert/__pycache__")):
+            assert process.poll() is None
+            if time.monotonic() > end:
+                break  # Python writes no caches here
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert b"Interrupted" in process.stderr.read()
+    assert process.returncode == 130
+    assert ready.wait_until_idle()
+    assert left(home) == []
 
 
 # ---- what stands in the way

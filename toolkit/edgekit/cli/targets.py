@@ -21,7 +21,7 @@ def command() -> None:
 
     A target is `local`, or a device that this machine reaches by `ssh`, with the user's own
     configuration, keys and known hosts. Names are kept in ~/.config/edgekit/targets.toml, or in the
-    file that EDGEKIT_TARGETS names.
+    file that EDGEKIT_TARGETS names. EDGEKIT_SSH takes the place of `ssh`: "ssh -F lab.config".
 
     Exit code: 0 done; 1 a device cannot be used; 2 a request that makes no sense.
 

@@ -212,8 +212,8 @@ def _method(result: BenchmarkResult) -> Iterator[str]:
         "is too short for the clock, the mean of a few. No sample is left out.</p>"
         "<p>A process is one observation: the interval of a percentile lies between the second "
         "smallest and the second largest of the processes (of nine), whatever the distribution. "
-        "A ratio is taken within each process. Faster and slower are said only where the whole "
-        "interval of the ratio is more than 1 % away from 1.</p>"
+        "A ratio is taken within each process, where both ran in all. Faster and slower are said "
+        "only where the whole interval of the ratio is more than 1 % away from 1.</p>"
     )
     yield "<details><summary>Settings</summary>"
     yield _facts(how(result), "Settings of the measurement")

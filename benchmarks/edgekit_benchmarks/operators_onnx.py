@@ -25,7 +25,7 @@ from edgekit.graph import Graph
 from edgekit.multiply_adds import by_operator
 from edgekit.onnx_shapes import infer
 from edgekit_benchmarks import percentile
-from edgekit_benchmarks.link import Link, LocalLink, OnEvent
+from edgekit_benchmarks.link import Link, OnEvent
 from edgekit_benchmarks.onnx_chain import chain
 from edgekit_benchmarks.operators import OperatorProfile, OperatorTime
 
@@ -47,6 +47,7 @@ _ADDED = re.compile(r"(_nchwc|_token_\d+|_nhwc|/?_?fused.*)$")
 """What the optimizer appends to the names of nodes that it makes."""
 _MULTIPLYING = re.compile(r"Conv|MatMul|Gemm|LSTM|GRU|RNN")
 _STEPS_BACK = 4
+_VECTORS = (4, 8, 16)
 
 
 def profile_onnx(
@@ -117,12 +118,7 @@ def _profiling(link: Link, row: Mapping[str, Any], on_event: OnEvent | None) -> 
         for inputs in (_FEW, _MANY):
             file = Path(folder, f"chain{inputs}.onnx")
             file.write_bytes(chain(_CHAIN, inputs))
-            path = link.put(file)
-            try:
-                answer = _ask(link, {**bare, "path": path}, None, _CHAIN_INFERENCES, on_event)
-            finally:
-                if not isinstance(link, LocalLink):
-                    link.request("remove", path=path, timeout_s=_SPARE_S)
+            answer = _ask(link, {**bare, "path": link.put(file)}, None, _CHAIN_INFERENCES, on_event)
             blocks = of_blocks(answer)
             count = len(answer["operators"])
             told[inputs + 1] = statistics.median(sum(b.nodes) - b.plain for b in blocks) / count
@@ -227,7 +223,7 @@ def multiply_adds_of(graph: Graph, nodes: Sequence[Mapping[str, Any]]) -> list[i
 
     The runtime merges nodes, and names the new ones after one of them or after its output. An
     operator of the file is taken for a node that multiplies if it has that name, or if it leads to
-    it in a few steps, and makes something of the same size.
+    it in a few steps, and makes something of the same size, but for filled up channels.
 
     Args:
         graph: of the file.
@@ -262,7 +258,16 @@ def multiply_adds_of(graph: Graph, nodes: Sequence[Mapping[str, Any]]) -> list[i
             key = graph.operators[source].outputs[0] if source is not None else None
             made = shapes.get(key) if key else None
             sizes = {math.prod(shape) for shape in node["outputs"]}
-            if source is not None and made is not None and math.prod(made) in sizes:
+            if source is not None and made is not None and sizes & _sizes(made):
                 found = counted[source]
         results.append(found)
     return results
+
+
+def _sizes(shape: Sequence[int]) -> set[int]:
+    """How many numbers are made, also where channels are filled up to a vector's length."""
+    count = math.prod(shape)
+    found = {count}
+    if len(shape) > 2 and shape[1]:
+        found |= {count // shape[1] * (-(-shape[1] // wide) * wide) for wide in _VECTORS}
+    return found

@@ -22,7 +22,7 @@ from typing import Any
 
 from edgekit import tflite_file
 from edgekit_benchmarks import percentile
-from edgekit_benchmarks.link import Link, LocalLink, OnEvent
+from edgekit_benchmarks.link import Link, OnEvent
 from edgekit_benchmarks.operators import OperatorProfile, OperatorTime
 from edgekit_benchmarks.tflite_pieces import Cut, Part, cut
 from edgekit_benchmarks.tflite_subgraphs import TFLiteFile
@@ -54,14 +54,11 @@ def profile_tflite(
     found = cut(tflite_file.read(file), str(file))
     parts = parts_of(found, source.interface.inputs, source.interface.outputs)
     with tempfile.TemporaryDirectory(prefix="edgekit-operators-") as folder:
-        with_parts = Path(folder, f"{file.stem}.pieces.tflite")
-        source.write(parts, with_parts)
-        path = link.put(with_parts)
-        try:
-            answer = _ask(link, _spec(path, row, source.graph_count, found, parts), on_event)
-        finally:
-            if not isinstance(link, LocalLink):
-                link.request("remove", path=path, timeout_s=_SPARE_S)
+        head = Path(folder, f"{file.stem}.pieces")
+        head.write_bytes(source.head(parts))
+        row = {**row, "path": link.put(file)}
+        spec = _spec(row, link.put(head), source.graph_count, found, parts)
+        answer = _ask(link, spec, on_event)
     return _profile(found, answer)
 
 
@@ -80,13 +77,14 @@ def parts_of(found: Cut, given: frozenset[int], asked: frozenset[int]) -> tuple[
 
 
 def _spec(
-    path: str, row: dict[str, Any], first: int, found: Cut, parts: Sequence[Part]
+    row: dict[str, Any], head: str, first: int, found: Cut, parts: Sequence[Part]
 ) -> dict[str, Any]:
     count = len(found.pieces)
     pairs = range(count, 2 * count - 1)
     return {
         "mode": "pieces",
-        "row": {**row, "path": path},
+        "row": row,
+        "head": head,
         "inputs": row["inputs"],
         "first": first,
         "parts": [{"inputs": part.inputs, "outputs": part.outputs} for part in parts],

@@ -74,17 +74,8 @@ class TFLiteFile:
         """How many graphs it has: the number of the first that is added."""
         return len(self._subgraphs)
 
-    def write(self, parts: Sequence[Part], out: Path) -> None:
-        """Write the file with a graph for each part after its own.
-
-        Raises:
-            OSError: `out` cannot be written.
-        """
-        with out.open("wb") as file:
-            file.write(self._head(parts))
-            file.write(self._data)
-
-    def _head(self, parts: Sequence[Part]) -> bytes:
+    def head(self, parts: Sequence[Part]) -> bytes:
+        """What, put in front of the file, makes it one with a graph more for each part."""
         head = _Head()
         old = [*(table.position for table in self._subgraphs)]
         references = {

@@ -16,6 +16,8 @@ from edgekit_benchmarks.link import LocalLink
 from edgekit_benchmarks.operators import OperatorProfile, OperatorTime, profile_operators
 from edgekit_benchmarks.operators_table import operators_table
 from edgekit_benchmarks.row import InputRecord, Row
+from edgekit_benchmarks.ssh_link import connect
+from edgekit_benchmarks.target import Target
 
 Build = Callable[..., Path]
 HEAVY = 1024
@@ -179,6 +181,25 @@ def test_a_free_batch_takes_what_it_is_given(dense_chain: Build, tmp_path: Path)
     assert of_many.difference == 0
     assert of_many.whole_ns > 4 * of_one.whole_ns
     assert of_many.is_trusted, of_many.check
+
+
+@pytest.mark.slow
+def test_operators_are_timed_over_ssh_with_several_threads_in_turn(
+    device: Any, dense_chain: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "here"))
+    inputs = tmp_path / "inputs.npz"
+    np.savez(inputs, image=np.ones((2, LIGHT), np.float32))
+    files = [dense_chain(kind, (LIGHT, HEAVY, HEAVY)) for kind in ("tflite", "onnx")]
+    with connect(Target(name="pi", url=device.url)) as link:
+        for threads in (1, 2):
+            for file in files:
+                profile = profile_operators(link, file, threads=threads, inputs=inputs)
+                assert profile.share(profile.operators[1]) > 0.6
+        left = [path.name for path in Path(link.hello["folder"]).iterdir() if "pieces" in path.name]
+    assert left == []
+    assert list((tmp_path / "here").iterdir()) == []
 
 
 @pytest.mark.slow

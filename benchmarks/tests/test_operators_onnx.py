@@ -102,6 +102,7 @@ MULTIPLY_ADDS = 4 * 6 * 6 * 3 * 3 * 3
         ("first", "Conv", [1, 4, 6, 6], MULTIPLY_ADDS),
         ("first_token_3", "QLinearConv", [1, 6, 6, 4], MULTIPLY_ADDS),
         ("made_nchwc", "Conv", [1, 4, 6, 6], MULTIPLY_ADDS),
+        ("made_nchwc", "Conv", [1, 16, 6, 6], MULTIPLY_ADDS),
         ("first", "Conv", [1, 5, 6, 6], None),
         ("second", "Relu", [1, 4, 6, 6], None),
         ("other", "Conv", [1, 4, 6, 6], None),

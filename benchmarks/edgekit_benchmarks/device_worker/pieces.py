@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Refused
@@ -11,11 +14,12 @@ from .inputs import read_arrays
 from .loaded import Loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _LEAST_ROUNDS = 2
 _SLOW_NS = 50_000_000
 _TELL_NS = 10**9
+_COPIED_BYTES = 1 << 20
 
 
 def measure(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -25,11 +29,11 @@ def measure(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dic
     only the last time counts. What counts of a block is the quickest: disturbances only add.
 
     Args:
-        spec: ``row`` (the file with added graphs), ``inputs`` (path or None), ``first`` (number of
-            the first added graph), ``parts`` (tensors ``inputs`` and ``outputs`` of each),
-            ``chain`` (parts that, one after another, do what the whole does), ``passes`` (lists of
-            parts), ``blocks``, ``rounds`` (of a block, at least), ``block_s`` (at least),
-            ``most_s`` (for all of it).
+        spec: ``row``, ``head`` (file that adds graphs when it is put in front of that of the row),
+            ``inputs`` (path or None), ``first`` (number of the first added graph), ``parts``
+            (tensors ``inputs`` and ``outputs`` of each), ``chain`` (parts that, one after another,
+            do what the whole does), ``passes`` (lists of parts), ``blocks``, ``rounds`` (of a
+            block, at least), ``block_s`` (at least), ``most_s`` (for all of it).
         tell: says to the agent what is done now.
 
     Returns:
@@ -40,13 +44,13 @@ def measure(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dic
     Raises:
         Refused: the file does not load or run, or is no TFLite file.
     """
-    one = Loaded(spec["row"], tell)
-    if one.runtime.package not in {"ai-edge-litert", "tflite-runtime"}:
-        message = f"{one.name}: {one.runtime.package} runs no parts of it; ask for its own profile"
-        raise Refused(message, "UsageError")
-    one.check()
-    one.told("load")
-    one.load()
+    with _joined(spec) as path:
+        one = Loaded({**spec["row"], "path": path}, tell)
+        if one.runtime.package not in {"ai-edge-litert", "tflite-runtime"}:
+            message = f"{one.name}: {one.runtime.package} does not run it; name a runtime that does"
+            raise Refused(message, "UsageError")
+        one.told("load")
+        one.load()
     one.bind(read_arrays(spec.get("inputs")))
     one.told("profile")
     with one.errors("run"):
@@ -62,6 +66,22 @@ def measure(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dic
         "rounds": rounds,
         "difference": difference,
     }
+
+
+@contextlib.contextmanager
+def _joined(spec: dict[str, Any]) -> Iterator[str]:
+    """The file with its head in front; what a runtime needs of it, it has or holds open."""
+    source = Path(spec["row"]["path"])
+    joined = Path.cwd() / f"{source.stem}.pieces.tflite"
+    try:
+        with joined.open("wb") as file:
+            for path in (spec["head"], source):
+                with Path(path).open("rb") as read:
+                    shutil.copyfileobj(read, file, _COPIED_BYTES)
+        yield str(joined)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            joined.unlink()
 
 
 class Parts:

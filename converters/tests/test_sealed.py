@@ -77,7 +77,9 @@ def test_one_flipped_byte_anywhere_is_refused(requantized: dict[str, Path]) -> N
     for place in np.linspace(0, len(data) - 1, 200).astype(int):
         damaged = bytearray(data)
         damaged[place] ^= 4
-        with pytest.raises(SourceError, match="m: damaged: it is not what it was when it was sealed"):
+        with pytest.raises(
+            SourceError, match="m: damaged: it is not what it was when it was sealed"
+        ):
             seal.check(bytes(damaged), "m")
 
 

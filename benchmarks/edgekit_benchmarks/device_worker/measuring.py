@@ -107,7 +107,11 @@ class Measuring:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=self._folder,
-                env={**os.environ, "TMPDIR": str(self._folder)},
+                env={
+                    **os.environ,
+                    "TMPDIR": str(self._folder),
+                    "XDG_CACHE_HOME": str(self._folder),  # ONNX Runtime leaves a file there
+                },
                 start_new_session=True,
             )
         return self._process

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edgekit.errors import DataError, UsageError, VerificationError
+from edgekit.errors import UsageError, VerificationError
 from edgekit.lane import Lane
 from edgekit.manifest import damaged_manifest
 from edgekit.reading import Reading, Source
 from edgekit.serving import Serving
 from edgekit.sessions import Backend, Providers, RuntimeSession, import_runtime, open_session
-
-if TYPE_CHECKING:
-    from edgekit.preprocess import Preprocess
 
 
 class Options(SimpleNamespace):  # the quickest of all classes to make
@@ -71,7 +68,10 @@ def open_serving(source: Source, options: Options, reading: Reading | None = Non
     sessions = [first]
     while len(sessions) < options.instances:
         sessions.append(first.another() or _session(checked, name, options))
-    return _serving(name, sessions, options)
+    serving = _serving(name, sessions, options)
+    if not reading.is_sealed and first.manifest:  # for which nothing vouches
+        _ = serving.labels, serving.preprocess
+    return serving
 
 
 def _checked(reading: Reading, options: Options) -> Source:
@@ -118,68 +118,38 @@ def _serving(name: str, sessions: list[RuntimeSession], options: Options) -> Ser
         hidden = {given for given, _ in states}, {made for _, made in states}
         inputs = tuple(s for n, s in enumerate(first.inputs) if n not in hidden[0])
         outputs = tuple(s for n, s in enumerate(first.outputs) if n not in hidden[1])
-        prepared = _from_manifest(first.manifest.get("preprocess") or {})
-        labels = tuple(str(label) for label in first.manifest.get("labels") or ())
-    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise damaged_manifest(name, error) from error
-    if options.preprocess is not None:
-        prepared = _prepared(options.preprocess, inputs)
-    if options.labels is not None:
-        labels = read_labels(options.labels)
     if options.instances > 1 and (states or first.has_variables):
         message = (
             f"instances={options.instances}: {name} carries state from call to call, which "
             "several instances cannot share; load it once for each stream"
         )
         raise UsageError(message)
+    labels = preprocess = None
+    if options.labels is not None:
+        from edgekit import told
+
+        labels = told.read_labels(options.labels)
+    if options.preprocess is not None:
+        from edgekit import told
+
+        preprocess = told.preprocess_asked(options.preprocess, inputs)
     return Serving(
         name=name,
         lanes=tuple(Lane(session) for session in sessions),
-        manifest=first.manifest,
         inputs=inputs,
         outputs=outputs,
         states=states,
         labels=labels,
-        preprocess=prepared,
+        preprocess=preprocess,
     )
 
 
 def _states(session: RuntimeSession) -> tuple[tuple[int, int], ...]:
     given = {spec.name: number for number, spec in enumerate(session.inputs)}
     made = {spec.name: number for number, spec in enumerate(session.outputs)}
+    if not session.tells("states"):
+        return ()
     pairs: list[dict[str, Any]] = session.manifest.get("states") or []
     return tuple((given[pair["input"]], made[pair["output"]]) for pair in pairs)
-
-
-def _from_manifest(listed: dict[str, Any]) -> dict[str, Preprocess]:
-    if not listed:
-        return {}
-    from edgekit.preprocess import Preprocess
-
-    return {str(key): Preprocess.from_dict(steps) for key, steps in listed.items()}
-
-
-def _prepared(asked: str | Mapping[str, str], inputs: Sequence[Any]) -> dict[str, Preprocess]:
-    from edgekit.preprocess import for_inputs
-
-    texts = [asked] if isinstance(asked, str) else [f"{key}:{text}" for key, text in asked.items()]
-    return for_inputs(texts, inputs)
-
-
-def read_labels(labels: Sequence[str] | str | os.PathLike[str]) -> tuple[str, ...]:
-    """The names of the classes: as they are, or one a line of a text file.
-
-    Raises:
-        DataError: the file cannot be read, or is no text.
-    """
-    if not isinstance(labels, str | os.PathLike):
-        return tuple(map(str, labels))
-    from pathlib import Path
-
-    try:
-        lines = Path(labels).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        message = f"labels {labels}: {reason}; give a text file with one class name a line"
-        raise DataError(message) from None
-    return tuple(line.strip() for line in lines if line.strip())

@@ -21,34 +21,63 @@ class Serving:
         *,
         name: str,
         lanes: tuple[Lane, ...],
-        manifest: dict[str, Any],
         inputs: tuple[TensorSpec, ...],
         outputs: tuple[TensorSpec, ...],
         states: tuple[tuple[int, int], ...],
-        labels: tuple[str, ...],
-        preprocess: Mapping[str, Preprocess],
+        labels: tuple[str, ...] | None,
+        preprocess: Mapping[str, Preprocess] | None,
     ) -> None:
         """Offer all lanes.
 
         Args:
             name: what messages call the file.
             lanes: one for each call that can run at the same time.
-            manifest: of the file.
             inputs: without those that only carry state.
             outputs: without those that only carry state.
             states: input and output of the session that belong together, by their numbers.
-            labels: of the classes.
-            preprocess: by the input's name.
+            labels: of the classes; None for those in the manifest.
+            preprocess: by the input's name; None for what is in the manifest.
         """
-        self.name, self.lanes, self.manifest = name, lanes, manifest
+        self.name, self.lanes = name, lanes
         self.inputs, self.outputs, self.states = inputs, outputs, states
-        self.labels, self.preprocess = labels, preprocess
+        self._labels, self._preprocess = labels, preprocess
         self.is_plain = len(outputs) == 1 and not states
         """Whether there is one output, and no state."""
         self.idle: Turns[Lane | None] = Turns()
         """Lanes that nobody uses; None once there will be no more."""
         for lane in lanes:
             self.idle.put(lane)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What edgekit wrote into the file."""
+        return self.lanes[0].session.manifest
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes.
+
+        Raises:
+            SourceError: the manifest is damaged.
+        """
+        if self._labels is None:
+            from edgekit import told
+
+            self._labels = told.labels_of(self.manifest, self.name)
+        return self._labels
+
+    @property
+    def preprocess(self) -> Mapping[str, Preprocess]:
+        """How pictures are prepared for each input.
+
+        Raises:
+            SourceError: the manifest is damaged.
+        """
+        if self._preprocess is None:
+            from edgekit import told
+
+            self._preprocess = told.preprocess_of(self.manifest, self.name)
+        return self._preprocess
 
     def retire(self) -> None:
         """Wait until all lanes are back, close them, and turn away whoever comes now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,11 +68,21 @@ class LiteRTSession(RuntimeSession):
             UsageError: no such signature.
         """
         data = map_file(path) if content is None else memoryview(content)
-        self.manifest = parse_manifest(path, tflite_metadata.find(data, MANIFEST_KEY, path)) or {}
+        self._stored = tflite_metadata.find(data, MANIFEST_KEY, path)
         self._name = file_name(path)
         self._path, self._content, self._threads, self._backend = path, content, threads, backend
         self._signature = signature
         self._open()
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:  # type: ignore[override]
+        """What edgekit wrote into the file, read when first asked for."""
+        return parse_manifest(self._path, self._stored) or {}
+
+    def tells(self, key: str) -> bool:
+        """Whether the manifest may list `key`; cheaper than to look it up."""
+        stored = self._stored or b""
+        return f'"{key}"'.encode() in stored and f'"{key}":[]'.encode() not in stored
 
     def _open(self, *, is_first: bool = True) -> None:
         """Load the file; where free sizes need a real call to be known, leave it at that."""

@@ -51,6 +51,10 @@ class RuntimeSession(Session):
     failures: tuple[type[Exception], ...]
     """What the runtime raises when it fails."""
 
+    def tells(self, key: str) -> bool:
+        """Whether the manifest may list `key`; cheaper than to look it up."""
+        return bool(self.manifest.get(key))
+
     @property
     @abstractmethod
     def runtime(self) -> str:

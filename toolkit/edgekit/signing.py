@@ -49,15 +49,18 @@ def sign(
 
     Raises:
         SourceError: the file cannot be read, is damaged, or has no seal.
-        UsageError: the key cannot be read, or is not an ed25519 private key without a passphrase.
+        UsageError: the key cannot be read, is not an ed25519 private key without a passphrase, or
+            is in the very file that would be written.
         OutputError: the signed file cannot be written.
         MissingDependencyError: cryptography is not installed.
     """
-    key = _private(private_key)
     path = Path(path)
+    for place in (path, path if out is None else Path(out)):
+        refuse_key(place, private_key)
+    key = _private(private_key)
     found = seal.read(map_file(path), str(path))
     if found is None:
-        message = f"{path}: has no seal to sign; convert the model again with edgekit convert"
+        message = f"{path}: has no seal to sign; give a .tflite or .onnx file of edgekit convert"
         raise SourceError(message)
     signature = key.sign(_signed(found)).hex()
     target = (Path(out) if out is not None else path).resolve()
@@ -74,6 +77,23 @@ def sign(
     finally:
         waiting.unlink(missing_ok=True)
     return Path(out) if out is not None else path
+
+
+def refuse_key(path: Path, private_key: str | os.PathLike[str] | bytes) -> None:
+    """Make sure that a file to be read or written as a model is not that of the key.
+
+    Raises:
+        UsageError: it is, be it by another name.
+    """
+    if isinstance(private_key, bytes) or "-----BEGIN" in os.fspath(private_key):
+        return
+    try:
+        is_key = path.samefile(private_key)
+    except (OSError, ValueError):  # one of them is missing, which is told where it matters
+        return
+    if is_key:
+        message = f"{path}: is the private key; name a model file, and another place to write to"
+        raise UsageError(message)
 
 
 def verify(

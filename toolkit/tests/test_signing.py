@@ -159,7 +159,7 @@ def test_a_file_without_a_seal_is_refused(pair: tuple[bytes, bytes], tmp_path: P
         signing.verify(b"TFL3", pair[1], "m")
     path = tmp_path / "m.onnx"
     path.write_bytes(b"onnx")
-    with pytest.raises(SourceError, match=r"m\.onnx: has no seal to sign; convert the model again"):
+    with pytest.raises(SourceError, match=r"m\.onnx: has no seal to sign; give a \.tflite or"):
         signing.sign(path, pair[0])
 
 
@@ -240,6 +240,80 @@ def test_the_command_signs_several_files_into_a_folder(
     assert "exists already; add --force" in again.output
     forced = CliRunner().invoke(main, [*request, "-o", str(tmp_path / "out"), "--force"])
     assert forced.exit_code == 0
-    wrong = CliRunner().invoke(main, [*request, "-o", str(tmp_path / "nowhere")])
+    made = CliRunner().invoke(main, [*request, "-o", str(tmp_path / "nowhere" / "new")])
+    assert made.exit_code == 0
+    assert len(list((tmp_path / "nowhere" / "new").iterdir())) == 2
+    wrong = CliRunner().invoke(main, [*request, "-o", str(model)])
     assert wrong.exit_code == 2
-    assert "not a folder, and there are 2 files" in wrong.output
+    assert "m.tflite: not a folder" in wrong.output
+
+
+def _signed(*words: object) -> tuple[int, str]:
+    from click.testing import CliRunner
+
+    from edgekit.cli import main
+
+    done = CliRunner().invoke(main, ["sign", *map(str, words)])
+    return done.exit_code, done.output
+
+
+@pytest.fixture
+def key(tmp_path: Path, pair: tuple[bytes, bytes]) -> Path:
+    path = tmp_path / "key.pem"
+    path.write_bytes(pair[0])
+    return path
+
+
+def test_the_private_key_is_never_written_over(model: Path, key: Path, tmp_path: Path) -> None:
+    before = key.read_bytes()
+    (tmp_path / "link.pem").symlink_to(key)
+    (tmp_path / "other.pem").hardlink_to(key)
+    for name in ("key.pem", "link.pem", "other.pem"):
+        code, told = _signed(model, "--key", key, "-o", tmp_path / name, "--force")
+        assert code == 2
+        assert f"{name}: is the private key; name a model file" in told
+        with pytest.raises(UsageError, match="is the private key"):
+            signing.sign(model, key, tmp_path / name)
+    assert key.read_bytes() == before
+
+
+def test_a_key_among_the_files_or_in_the_folder_is_refused_before_all(
+    model: Path, key: Path, tmp_path: Path
+) -> None:
+    before = model.read_bytes()
+    assert _signed(model, key, "--key", key)[0] == 2
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "m.tflite").symlink_to(key)
+    assert _signed(model, "--key", key, "-o", tmp_path / "out", "--force")[0] == 2
+    assert model.read_bytes() == before
+
+
+def test_a_folder_by_its_slash_is_made(model: Path, key: Path, tmp_path: Path) -> None:
+    code, told = _signed(model, "--key", key, "-o", f"{tmp_path}/new/")
+    assert code == 0, told
+    assert (tmp_path / "new" / "m.tflite").is_file()
+
+
+def test_a_bad_file_does_not_keep_the_rest_from_being_signed(
+    model: Path, key: Path, pair: tuple[bytes, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "boot.png").write_bytes(b"picture")
+    last = tmp_path / "n.tflite"
+    last.write_bytes(model.read_bytes())
+    code, told = _signed(model, tmp_path / "boot.png", tmp_path / "no", last, "--key", key)
+    assert code == 1
+    assert told.count("Error: ") == 2
+    assert told.count(": signed") == 2
+    assert "convert the model again" not in told
+    signing.verify(last.read_bytes(), pair[1], "n")
+
+
+def test_files_of_one_name_do_not_go_into_one_folder(
+    model: Path, key: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more").mkdir()
+    other = tmp_path / "more" / "m.tflite"
+    other.write_bytes(model.read_bytes())
+    code, told = _signed(model, other, "--key", key, "-o", tmp_path / "out")
+    assert code == 2
+    assert "two files are called m.tflite" in told

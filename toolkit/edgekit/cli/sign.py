@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from edgekit import signing
-from edgekit.errors import OutputError, UsageError
+from edgekit.errors import OutputError, SourceError, UsageError, VerificationError
 
 
 @click.command()
@@ -23,11 +24,14 @@ from edgekit.errors import OutputError, UsageError
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
-    help="Where to write: a folder, or a file when there is one FILE; in place if not given.",
+    type=click.Path(),
+    help="Where to write: a file, or a folder (FOLDER/, or several FILEs); else in place.",
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
-def command(files: tuple[Path, ...], key: Path, out: Path | None, force: bool) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context, /, files: tuple[Path, ...], key: Path, out: str | None, force: bool
+) -> None:
     """Put a signature into .tflite or .onnx files that edgekit converted.
 
     A device that loads them with the public key (edgekit.load, public_key=...) refuses whatever
@@ -37,15 +41,56 @@ def command(files: tuple[Path, ...], key: Path, out: Path | None, force: bool) -
     openssl genpkey -algorithm ed25519 -out key.pem
     openssl pkey -in key.pem -pubout -out public.pem
 
+    Exit code: 0 all signed; 1 a file could not be (the rest is); 2 a request that makes no sense.
+
     Example: edgekit sign mnist.int8.tflite --key key.pem
     """  # noqa: D301  # click wants the backspace itself
-    is_folder = out is not None and (out.is_dir() or len(files) > 1)
-    if out is not None and is_folder and not out.is_dir():
-        message = f"-o {out}: not a folder, and there are {len(files)} files; name a folder"
-        raise UsageError(message)
+    target = Path(out) if out is not None else None
+    folder = None
+    if out is not None and target is not None and (_names_folder(out) or len(files) > 1):
+        folder, names = target, [file.name for file in files]
+        doubled = next((name for name in names if names.count(name) > 1), None)
+        if doubled:
+            message = f"-o {out}: two files are called {doubled}; sign them one by one"
+            raise UsageError(message)
     for file in files:
-        target = out / file.name if out is not None and is_folder else out
-        if target is not None and target.exists() and not force:
-            message = f"{target}: exists already; add --force to replace it, or choose -o"
-            raise OutputError(message)
-        click.echo(f"{signing.sign(file, key, target)}: signed")
+        signing.refuse_key(file, key)
+        signing.refuse_key(
+            file if target is None else folder / file.name if folder else target, key
+        )
+    if folder is not None:
+        _make(folder)
+    failed = False
+    for file in files:
+        place = folder / file.name if folder else target
+        try:
+            if place is not None and not force:
+                _refuse_existing(place)
+            click.echo(f"{signing.sign(file, key, place)}: signed")
+        except (SourceError, OutputError, VerificationError) as error:  # the rest is signed still
+            click.echo(f"Error: {error}", err=True)
+            failed = True
+    if failed:
+        ctx.exit(1)
+
+
+def _names_folder(out: str) -> bool:
+    separators = (os.sep, os.altsep) if os.altsep else (os.sep,)
+    return out.endswith(separators) or Path(out).is_dir()
+
+
+def _refuse_existing(place: Path) -> None:
+    if place.exists():
+        message = f"{place}: exists already; add --force to replace it, or choose -o"
+        raise OutputError(message)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        message = f"-o {folder}: not a folder; name one"
+        raise UsageError(message) from None
+    except OSError as error:
+        message = f"-o {folder}: cannot be made ({error.strerror}); choose another place"
+        raise OutputError(message) from None

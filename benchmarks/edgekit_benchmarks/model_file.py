@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from edgekit import seal
 from edgekit.errors import UsageError
 from edgekit.inspection import Inspection, inspect
-from edgekit.mapped_file import unreadable
+from edgekit.mapped_file import file_name, map_file, unreadable
+from edgekit.source_kind import sniff
 from edgekit.tensors import TensorSpec
 
 Kind = Literal["tflite", "onnx", "keras"]
@@ -41,9 +43,11 @@ def read_model_file(path: Path) -> ModelFile:
     """Look into a file.
 
     Raises:
-        SourceError: it is missing, damaged, or no model.
+        SourceError: it is missing, damaged, not what it was when it was sealed, or no model.
         UsageError: it is a model that must be converted first.
     """
+    if sniff(path) in {"tflite", "onnx"}:
+        seal.check(map_file(path), file_name(path))
     found = inspect(path)
     if found.kind not in _KINDS:
         message = (

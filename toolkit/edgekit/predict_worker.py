@@ -9,20 +9,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgekit import seal
 from edgekit.child_main import tell
+from edgekit.mapped_file import file_name, map_file
 from edgekit.predict import Question
 from edgekit.predict import predict as run_over_data
 from edgekit.sessions import open_session
+from edgekit.sessions.session import Session
 
 
 def describe(path: str) -> dict[str, Any]:
     """What the manifest of a file says: ``preprocess``, ``labels``.
 
     Raises:
-        SourceError: the file is damaged.
+        SourceError: the file is damaged, or is not what it was when it was sealed.
         VerificationError: the runtime refuses it.
     """
-    with open_session(path) as session:
+    with _open(path) as session:
         manifest = session.manifest
     return {
         "preprocess": manifest.get("preprocess") or {},
@@ -45,14 +48,14 @@ def predict(
     files quantize by the range of all samples that come together, and would be scored wrongly.
 
     Raises:
-        SourceError: the file is damaged.
+        SourceError: the file is damaged, or is not what it was when it was sealed.
         VerificationError: the runtime refuses it, or it fails.
         DataError: the data does not fit it.
         UsageError: no such output.
     """
     tell("loading")
     had_tensorflow = "tensorflow" in sys.modules  # by a data function, for an earlier file
-    with open_session(path) as session:
+    with _open(path) as session:
         assert had_tensorflow or "tensorflow" not in sys.modules, "runtimes must not import it"
         return run_over_data(
             session,
@@ -62,3 +65,9 @@ def predict(
             first=Path(first),
             is_first=is_first,
         )
+
+
+def _open(path: str) -> Session:
+    """Scores of a file that is not what it was would be taken for those of the model."""
+    seal.check(map_file(path), file_name(path))
+    return open_session(path)

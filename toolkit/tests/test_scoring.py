@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from edgekit import seal
 from edgekit.child import Limits
 from edgekit.cli.evaluate import command
 from edgekit.errors import DataError, SourceError, UsageError
@@ -227,3 +228,18 @@ def test_data_with_nan_is_refused(tiny_tflite: Build, tmp_path: Path) -> None:
     np.savez(tmp_path / "n.npz", x=np.full_like(ROWS, np.nan), y=LABELS)
     with pytest.raises(DataError, match="NaN"):
         evaluate([tiny_tflite()], data=tmp_path / "n.npz")
+
+
+def test_a_file_that_is_not_what_it_was_when_sealed_is_not_scored(
+    tiny_tflite: Build, data: str
+) -> None:
+    good, bad = tiny_tflite(), tiny_tflite("bad.tflite")
+    bad.write_bytes(bad.read_bytes() + b'{"seal":"' + seal.PLACEHOLDER.encode() + b'"}0')
+    seal.seal(bad)
+    assert run(bad, "--data", data).exit_code == 0
+    bad.write_bytes(bad.read_bytes()[:-1] + b"1")
+    result = run(good, bad, "--data", data, "--json")
+    assert result.exit_code == 1
+    assert "Error: bad.tflite: damaged: it is not what it was when it was sealed" in result.stderr
+    first, second = json.loads(result.stdout)["files"]
+    assert (first["error"], second["accuracy"]) == (None, None)

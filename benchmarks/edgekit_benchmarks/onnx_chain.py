@@ -8,6 +8,8 @@ from __future__ import annotations
 _IR_VERSION = 8
 _OPSET = 13
 _FLOAT = 1
+_RANK = 4
+"""Dimensions, of size 1: as many as images have, as profiling costs more with more of them."""
 
 
 def chain(length: int, inputs: int) -> bytes:
@@ -41,7 +43,7 @@ def chain(length: int, inputs: int) -> bytes:
 
 
 def _value(name: str) -> bytes:
-    shape = _bytes(1, _number(1, 1))
+    shape = _bytes(1, _number(1, 1)) * _RANK
     tensor = _number(1, _FLOAT) + _bytes(2, shape)
     return _text(1, name) + _bytes(2, _bytes(1, tensor))
 

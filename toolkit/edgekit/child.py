@@ -60,7 +60,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuse limits under which nothing can run."""
-        if self.time_s <= 0 or self.memory_bytes <= 0:
+        if not (self.time_s > 0 and self.memory_bytes > 0):  # which NaN is not, either
             message = f"limits: {self} must be positive; leave them out for the defaults"
             raise errors.UsageError(message)
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -311,8 +312,10 @@ def test_no_descriptor_is_left_open() -> None:
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
-@pytest.mark.parametrize("wrong", [{"time_s": 0}, {"time_s": -1}, {"memory_bytes": 0}])
-def test_limits_that_allow_nothing_are_refused(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"time_s": 0}, {"time_s": -1}, {"time_s": float("nan")}, {"memory_bytes": 0}]
+)
+def test_limits_that_allow_nothing_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="must be positive"):
         Limits(**wrong)
 

@@ -50,6 +50,18 @@ def test_an_unknown_option_is_a_usage_error() -> None:
     assert CliRunner().invoke(main, ["doctor", "--loud"]).exit_code == 2
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300"])
+@pytest.mark.parametrize("option", ["--time-limit", "--memory-limit"])
+@pytest.mark.parametrize("name", ["run", "evaluate", "convert"])
+def test_a_limit_that_cannot_be_reached_is_a_usage_error(
+    name: str, option: str, value: str
+) -> None:
+    done = CliRunner().invoke(main, [name, "m.tflite", "1", option, value])
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert f"'{option}': {value} is no number that can be reached" in done.stderr
+
+
 def test_the_version_is_the_packages() -> None:
     done = CliRunner().invoke(main, ["--version"])
     assert done.output == f"edgekit, version {edgekit.__version__}\n"

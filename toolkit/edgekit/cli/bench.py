@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from edgekit.cli.amount import Amount
+
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -69,7 +71,7 @@ class Counts(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--time",
     "seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(),
     metavar="SECONDS",
     help="Of samples for each file and number of threads, over all processes.  [default: 5]",
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from edgekit.cli.amount import Amount
 from edgekit.errors import UsageError
 from edgekit.recipe import FORMATS, IOS, PRECISIONS
 
@@ -159,7 +160,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--force", is_flag=True, help="Replace existing files."),
     click.option(
         "--time-limit",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Amount(),
         default=3600,
         show_default=True,
         metavar="SECONDS",
@@ -167,7 +168,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--memory-limit",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Amount(),
         metavar="GIB",
         help="Stop a step that uses more.  [default: 90 % of what there is]",
     ),

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import click
 
+from edgekit.cli.amount import Amount
 from edgekit.task import Task
 
 
@@ -54,7 +55,7 @@ from edgekit.task import Task
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(),
     default=3600,
     show_default=True,
     metavar="SECONDS",
@@ -62,7 +63,7 @@ from edgekit.task import Task
 )
 @click.option(
     "--memory-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(),
     metavar="GIB",
     help="Stop a file that uses more.  [default: 90 % of what there is]",
 )

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from edgekit.cli.amount import Amount
+
 
 @click.command("run")
 @click.argument("file", type=click.Path(path_type=Path))
@@ -75,7 +77,7 @@ import click
 @click.option("--force", is_flag=True, help="Replace OUT.npz if it is there already.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(),
     default=3600,
     show_default=True,
     metavar="SECONDS",
@@ -83,7 +85,7 @@ import click
 )
 @click.option(
     "--memory-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(),
     metavar="GIB",
     help="Stop when it uses more.  [default: 90 % of what there is]",
 )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgekit.errors import DataError, UsageError, VerificationError
 from edgekit.picture import prepare_picture, steps_for
 from edgekit.tensors import TensorSpec
+from edgekit.whole import whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -47,19 +48,20 @@ def classify(model: Model, image: Image, top: int = 5) -> list[Prediction]:
     Raises:
         DataError: no image, or the model takes none, or its output is no score for each class; or
             nobody said how pictures become its input.
-        UsageError: `top` is less than 1.
+        UsageError: `top` is no whole number from 1 on.
         VerificationError: the model fails, or gives NaN.
         ClosedError: the model was closed.
     """
-    if top < 1:
-        message = f"top={top}: not a number of classes; give 1 or more"
+    count = whole(top)
+    if count is None or count < 1:
+        message = f"top={top!r}: not a number of classes; give 1 or more"
         raise UsageError(message)
     while True:
         serving = model._serving
         sample = _prepared(serving, image)
         made = model(sample)
         if model._serving is serving:
-            return rank(serving, made, top)
+            return rank(serving, made, count)
         # the file was swapped meanwhile: the new one may prepare pictures in another way
 
 

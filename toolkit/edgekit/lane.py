@@ -267,7 +267,14 @@ class Lane:
             target = out[number] if out is not None else None
             if target is not None:
                 self._check_out(number, target, shape)
-            places.append(np.empty(shape, made.dtype) if target is None else target)
+            try:
+                places.append(np.empty(shape, made.dtype) if target is None else target)
+            except (MemoryError, ValueError):
+                message = (
+                    f"output {spec.name!r}: the results of {count} rows do not fit into memory; "
+                    "give fewer rows at a time"
+                )
+                raise DataError(message) from None
         return places
 
     def reset(self) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from edgekit.load_options import check_options, check_source
 from edgekit.reading import Reading, Source
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def load(
     providers: Providers = _CPU,
     instances: int = 1,
     signature: str | None = None,
-    preprocess: str | Mapping[str, str] | None = None,
+    preprocess: str | Sequence[str] | Mapping[str, str] | None = None,
     labels: Sequence[str] | str | os.PathLike[str] | None = None,
     self_test: bool = False,
     public_key: str | os.PathLike[str] | bytes | None = None,
@@ -64,6 +65,21 @@ def load(
         UsageError: an option that makes no sense, or not with this file.
         DataError: `labels` cannot be read.
     """
+    source = check_source(source)
+    asked = check_options(
+        {
+            "threads": threads,
+            "backend": backend,
+            "providers": providers,
+            "instances": instances,
+            "signature": signature,
+            "preprocess": preprocess,
+            "labels": labels,
+            "self_test": self_test,
+            "public_key": public_key,
+            "probe": probe,
+        }
+    )
     collects = gc.isenabled()
     gc.disable()  # importing makes much and drops nothing: there is no garbage to look for
     try:
@@ -71,19 +87,7 @@ def load(
         from edgekit.model import Model  # while the file is read
         from edgekit.opening import Options
 
-        options = Options(
-            threads=threads,
-            backend=backend,
-            providers=(providers,) if isinstance(providers, str) else providers,
-            instances=instances,
-            signature=signature,
-            preprocess=preprocess,
-            labels=labels,
-            self_test=self_test,
-            public_key=public_key,
-            probe=probe,
-        )
-        return Model(source, options, reading)
+        return Model(source, Options(**asked), reading)
     finally:
         if collects:
             gc.enable()

@@ -361,7 +361,9 @@ class Model(AsyncCalls):
             ClosedError: the model was closed.
         """
         from edgekit import golden, interface
+        from edgekit.load_options import check_source
 
+        source = check_source(source)
         with self._change:
             if self._gone:
                 raise self._closed()
@@ -394,6 +396,11 @@ class Model(AsyncCalls):
             idle: Turns[Lane | None] = Turns()
             idle.put(None)
             self._serving.idle = idle
+
+    def __reduce__(self) -> str:
+        """Refuse copies: the runtime's memory cannot be taken along."""
+        message = "a loaded model cannot be pickled or copied; load it in each process"
+        raise TypeError(message)
 
     def __enter__(self) -> Model:
         """Close at the end of the block."""

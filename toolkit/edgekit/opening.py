@@ -23,7 +23,7 @@ class Options(SimpleNamespace):  # the quickest of all classes to make
     providers: Providers
     instances: int
     signature: str | None
-    preprocess: str | Mapping[str, str] | None
+    preprocess: str | Sequence[str] | Mapping[str, str] | None
     labels: Sequence[str] | str | os.PathLike[str] | None
     self_test: bool
     public_key: str | os.PathLike[str] | bytes | None
@@ -42,9 +42,6 @@ def open_serving(source: Source, options: Options, reading: Reading | None = Non
         SourceError, VerificationError, MissingDependencyError, UsageError, CrashError: see
             `edgekit.load`.
     """
-    if not isinstance(options.instances, int) or options.instances < 1:
-        message = f"instances={options.instances}: not a number of instances; give 1 or more"
-        raise UsageError(message)
     reading = reading or Reading(source)
     import_runtime(reading.kind, options.backend)  # meanwhile
     name, checked = reading.name, _checked(reading, options)

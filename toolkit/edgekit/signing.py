@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CONTEXT = b"edgekit-model-v1\0"
 """In front of the 32 bytes of the digest in what is signed, so that it is nothing else's."""
 _LIMIT_BYTES = 1 << 16
+_RAW_BYTES = 32
 _HOW_TO_MAKE = "openssl genpkey -algorithm ed25519 -out key.pem"
 _HOW_TO_GET_PUBLIC = "openssl pkey -in key.pem -pubout -out public.pem"
 
@@ -105,7 +106,7 @@ def verify(
 
     Args:
         data: the whole file.
-        public_key: an ed25519 key in PEM form: its file, or the text itself; or the key.
+        public_key: an ed25519 key: a PEM file, its text, or the key's 32 bytes; or the key.
         name: of the file, for messages.
 
     Raises:
@@ -163,6 +164,8 @@ def _public(given: Any) -> Any:
     kind = need("cryptography.hazmat.primitives.asymmetric.ed25519", extra="sign").Ed25519PublicKey
     if isinstance(given, kind):
         return given
+    if isinstance(given, bytes) and len(given) == _RAW_BYTES:
+        return kind.from_public_bytes(given)
     pem, name = _pem(given, "public key")
     serialization = need("cryptography.hazmat.primitives.serialization", extra="sign")
     if b"PRIVATE KEY-----" in pem:

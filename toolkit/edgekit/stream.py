@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from edgekit.errors import DataError, UsageError
 from edgekit.state import State
 from edgekit.tensors import TensorSpec
+from edgekit.whole import whole
 
 if TYPE_CHECKING:
     from edgekit.model import Model
@@ -78,10 +79,11 @@ class Stream:
         self._time = 1 if len(self._spec.shape) > 1 else 0
         """The input's axis of time."""
         self.window = _window(self._spec, self._spec.shape[self._time], window)
-        self.hop = self.window if hop is None else hop
-        if self.hop < 1:
-            message = f"hop={hop}: not a number of samples; give 1 or more"
+        step = self.window if hop is None else whole(hop)
+        if step is None or step < 1:
+            message = f"hop={hop!r}: not a number of samples; give 1 or more"
             raise UsageError(message)
+        self.hop = step
         self.reset()
 
     def reset(self) -> None:
@@ -280,11 +282,10 @@ def _window(spec: TensorSpec, fixed: int | None, asked: int | None) -> int:
     if asked is None and fixed is None:
         message = f"stream: the input {spec.name!r} takes any number of samples; give window="
         raise UsageError(message)
-    window = fixed if asked is None else asked
-    assert window is not None
-    if window < 1 or fixed not in (None, window):
+    window = fixed if asked is None else whole(asked)
+    if window is None or window < 1 or fixed not in (None, window):
         takes = "1 or more" if fixed is None else str(fixed)
-        message = f"window={asked}: the input {spec.name!r} takes {takes} samples; give that"
+        message = f"window={asked!r}: the input {spec.name!r} takes {takes} samples; give that"
         raise UsageError(message)
     return window
 

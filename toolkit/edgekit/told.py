@@ -39,15 +39,20 @@ def labels_of(manifest: dict[str, Any], name: str) -> tuple[str, ...]:
 
 
 def preprocess_asked(
-    asked: str | Mapping[str, str], inputs: Sequence[TensorSpec]
+    asked: str | Sequence[str] | Mapping[str, str], inputs: Sequence[TensorSpec]
 ) -> dict[str, Preprocess]:
     """How pictures are prepared for each input, as `edgekit.load` was told.
 
     Raises:
         UsageError: steps that do not exist, or an input that does not.
     """
-    texts = [asked] if isinstance(asked, str) else [f"{key}:{text}" for key, text in asked.items()]
-    return for_inputs(texts, inputs)
+    texts: Sequence[str] = [asked] if isinstance(asked, str) else list(asked)
+    if isinstance(asked, Mapping):
+        texts = [f"{key}:{text}" for key, text in asked.items()]
+    try:
+        return for_inputs(texts, inputs)
+    except UsageError as error:  # which speaks to the command line
+        raise UsageError(str(error).replace("--preprocess ", "preprocess ")) from None
 
 
 def read_labels(labels: Sequence[str] | str | os.PathLike[str]) -> tuple[str, ...]:

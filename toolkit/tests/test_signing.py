@@ -317,3 +317,17 @@ def test_files_of_one_name_do_not_go_into_one_folder(
     code, told = _signed(model, other, "--key", key, "-o", tmp_path / "out")
     assert code == 2
     assert "two files are called m.tflite" in told
+
+
+def test_a_public_key_may_be_its_32_bytes(model: Path, pair: tuple[bytes, bytes]) -> None:
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_pem_public_key,
+    )
+
+    raw = load_pem_public_key(pair[1]).public_bytes(Encoding.Raw, PublicFormat.Raw)
+    signing.sign(model, pair[0])
+    signing.verify(model.read_bytes(), raw, "m")
+    with pytest.raises(VerificationError, match="does not belong to this public key"):
+        signing.verify(model.read_bytes(), bytes(32), "m")

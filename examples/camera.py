@@ -35,6 +35,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
 
+    if options.images and not options.images.is_dir():
+        parser.error(f"--images {options.images}: no such folder")
+    if options.video and not options.video.is_file():
+        parser.error(f"--video {options.video}: no such file")
     if options.images:
         frames = iter(sorted(p for p in options.images.iterdir() if p.suffix.lower() in SUFFIXES))
     else:
@@ -53,9 +57,12 @@ def animation(path: Path) -> Iterator[Any]:
     """The frames of an animated picture."""
     from PIL import Image, ImageSequence
 
-    with Image.open(path) as image:
-        for frame in ImageSequence.Iterator(image):
-            yield frame.convert("RGB")
+    try:
+        with Image.open(path) as image:
+            for frame in ImageSequence.Iterator(image):
+                yield frame.convert("RGB")
+    except OSError as error:
+        sys.exit(f"error: --video {path}: {error}")
 
 
 def camera() -> Iterator[Any]:

@@ -26,6 +26,8 @@ def main() -> int:
     parser.add_argument("--preprocess", help="how pixels go in, for a file that does not say it")
     options = parser.parse_args()
 
+    if options.csv and (options.csv.is_dir() or not options.csv.parent.is_dir()):
+        parser.error(f"--csv {options.csv}: is a folder, or in one that is not there")
     images = sorted(p for p in options.folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not images:
         parser.error(f"{options.folder}: no images in it")

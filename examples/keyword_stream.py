@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--ignore", nargs="*", default=["background", "silence", "unknown"])
     parser.add_argument("--raw", action="store_true", help="the model takes -32768..32767")
     options = parser.parse_args()
+    if options.smooth < 1 or options.rate < 10:
+        parser.error("--smooth takes 1 or more windows, --rate 10 or more samples")
 
     with edgekit.load(options.model) as model:
         has_state = bool(model.manifest.get("states"))  # then windows follow without overlap

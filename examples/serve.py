@@ -16,6 +16,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,6 +25,14 @@ from fastapi import FastAPI, HTTPException, Request
 
 import edgekit
 
+PATH = os.environ.get("MODEL", "")
+if not PATH:
+    sys.exit("error: MODEL: not set; start it as: MODEL=fashion.int8.tflite uvicorn …")
+try:
+    edgekit.load(PATH).close()  # a bad file is told here, before there is a server to stop
+except edgekit.EdgekitError as error:
+    sys.exit(f"error: MODEL: {error}")
+
 LARGEST_BODY = 20_000_000  # bytes
 log = logging.getLogger("uvicorn.error")
 
@@ -31,23 +40,22 @@ log = logging.getLogger("uvicorn.error")
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[None]:
     """Hold the model from the start of the server to its end."""
-    path = os.environ["MODEL"]
     tasks: set[asyncio.Task[None]] = set()
 
     async def replace() -> None:
         try:
-            await asyncio.to_thread(model.swap, path)
+            await asyncio.to_thread(model.swap, PATH)
         except edgekit.EdgekitError as error:
             log.warning("the old model goes on: %s", error)
         else:
-            log.info("serving the new %s", path)
+            log.info("serving the new %s", PATH)
 
     def on_hangup() -> None:
         task = asyncio.create_task(replace())
         tasks.add(task)  # the loop itself would let it be collected
         task.add_done_callback(tasks.discard)
 
-    with edgekit.load(path, instances=os.cpu_count() or 1) as model:
+    with edgekit.load(PATH, instances=os.cpu_count() or 1) as model:
         app.state.model = model
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
         yield

@@ -171,6 +171,57 @@ def test_a_damaged_image_in_a_folder_is_told_and_the_rest_goes_on(
     assert len(done.stdout.splitlines()) == 12
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("camera.py", ["m", "--images", "nope"], "--images nope: no such folder"),
+        ("camera.py", ["m", "--video", "nope"], "--video nope: no such file"),
+        (
+            "classify_folder.py",
+            ["m", ".", "--csv", "no/made.csv"],
+            "--csv no/made.csv: is a folder",
+        ),
+        ("keyword_stream.py", ["m", "s.wav", "--smooth", "0"], "--smooth takes 1 or more"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(
+    tmp_path: Path, name: str, arguments: list[str], told: str
+) -> None:
+    done = run(name, *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_video_that_is_none_is_one_line(fashion: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "clip.gif").write_bytes(b"no video")
+    done = run("camera.py", fashion["int8"], "--video", tmp_path / "clip.gif")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: --video ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("model", [None, "", "missing.tflite", "bad.tflite"])
+def test_a_server_without_a_model_is_one_line(tmp_path: Path, model: str | None) -> None:
+    for name in ("fastapi", "uvicorn"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    (tmp_path / "bad.tflite").write_bytes(b"no model")
+    left = {name: value for name, value in os.environ.items() if name != "MODEL"}
+    done = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "serve:app", "--port", "0"],
+        cwd=tmp_path,
+        env=left | ({} if model is None else {"MODEL": model}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: MODEL: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 # ---- camera.py ---------------------------------------------------------------
 
 _LINE = re.compile(r" *[\d.]+ frames/s +[\d.]+%  (.+)")

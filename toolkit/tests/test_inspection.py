@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from edgekit import seal
 from edgekit.cli import main
 from edgekit.cli.inspect import lines
 from edgekit.errors import SourceError, UsageError
@@ -324,3 +325,16 @@ def test_inspecting_tflite_imports_neither_numpy_nor_a_framework(tiny_tflite: Bu
     command = [sys.executable, "-c", code, str(tiny_tflite())]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert told.splitlines()[-1] == "[]"
+
+
+def test_a_file_that_is_not_what_it_was_when_sealed_is_shown_with_exit_code_1(
+    tiny_tflite: Build,
+) -> None:
+    manifest = json.dumps({**MANIFEST, "seal": seal.PLACEHOLDER}, separators=(",", ":"))
+    path = with_manifest(tiny_tflite(), manifest.encode())
+    seal.seal(path)
+    assert run(path).exit_code == 0
+    path.write_bytes(path.read_bytes().replace(b'"two"', b'"Two"'))
+    result = run(path)
+    assert result.exit_code == 1
+    assert "DAMAGED" in result.stdout

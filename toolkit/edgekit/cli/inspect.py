@@ -37,10 +37,13 @@ _SEALS: dict[SealState, str] = {
     help="Also tell which operators would not run there; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def command(file: Path, targets: tuple[str, ...], as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, file: Path, targets: tuple[str, ...], as_json: bool) -> None:
     """Tell what a model is: inputs, outputs, weights, operators, how it was made.
 
     FILE is a .tflite, .onnx, .keras or .h5 file, or a SavedModel folder. Nothing in it is run.
+
+    Exit code: 0 fine; 1 it is no model, or not what it was when it was made.
 
     Example: edgekit inspect mnist.int8.tflite --target tflite-micro
     """
@@ -51,6 +54,8 @@ def command(file: Path, targets: tuple[str, ...], as_json: bool) -> None:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
         click.echo("\n".join(lines(found)))
+    if found.seal == "damaged":
+        ctx.exit(1)
 
 
 def lines(found: Inspection) -> list[str]:

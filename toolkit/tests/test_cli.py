@@ -62,6 +62,28 @@ def test_a_limit_that_cannot_be_reached_is_a_usage_error(
     assert f"'{option}': {value} is no number that can be reached" in done.stderr
 
 
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"]])
+def test_help_that_cannot_be_written_is_one_line(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgekit", *words],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: output: cannot be written (")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_line_end_in_a_name_makes_no_second_line() -> None:
+    done = CliRunner().invoke(main, ["inspect", "no\nsuch\x1b.tflite"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith(r"Error: no\nsuch\x1b.tflite: no such file")
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_version_is_the_packages() -> None:
     done = CliRunner().invoke(main, ["--version"])
     assert done.output == f"edgekit, version {edgekit.__version__}\n"

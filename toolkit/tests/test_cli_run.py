@@ -361,3 +361,18 @@ def test_a_fixed_batch_is_filled(tiny: Build) -> None:
     found = document(tiny(batch=2), "x.npy")
     assert [one["row"] for one in found["results"]] == [0, 1, 2, 3, 4]
     assert {tuple(one["outputs"][0]["shape"]) for one in found["results"]} == {(1, 3)}
+
+
+def test_numbers_may_begin_with_a_minus(tiny: Build) -> None:
+    path = tiny()
+    plain = edgekit_run(path, "-1,2", "--top", "1")
+    assert (plain.exit_code, plain.stdout, plain.stderr) == (0, "class 1  3\n", "")
+    assert edgekit_run(path, "--top", "1", "--", "-1,2").stdout == plain.stdout
+    assert edgekit_run(path, "1,2", "--top", "-1").exit_code == 2
+
+
+@pytest.mark.parametrize("providers", ["", ",", "CPUExecutionProvider,"])
+def test_providers_without_a_name_are_a_usage_error(providers: str) -> None:
+    done = edgekit_run("m.onnx", "1", "--providers", providers)
+    assert done.exit_code == 2
+    assert "has an empty name" in done.stderr

@@ -12,6 +12,7 @@ import click
 
 import edgekit
 from edgekit.errors import EdgekitError
+from edgekit.quote import escaped
 
 _COMMANDS = {
     "bench": "Latency and memory of model files, here and on devices over SSH.",
@@ -30,7 +31,7 @@ _COMMANDS = {
 
 class _Refusal(click.ClickException):
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
+        super().__init__(escaped(message))
         self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
 
 
@@ -55,8 +56,24 @@ def _heed_interrupts() -> None:
                 signal.signal(number, _interrupt)
 
 
+def _unwritable(error: OSError) -> Exception:
+    """What to raise for `error`: itself, if it is not about standard output."""
+    if error.errno not in _UNWRITABLE or error.filename is not None:
+        return error
+    return _Refusal(f"output: cannot be written ({error.strerror}); send it elsewhere", 1)
+
+
 class Group(click.Group):
     """Imports a command when it is called; prints EdgekitError as one line."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Parse; ``--help`` and ``--version`` are printed while at it."""
+        try:
+            return super().make_context(*arguments, **options)
+        except OSError as error:
+            if (told := _unwritable(error)) is error:
+                raise
+            raise told from error
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Names of all commands, sorted."""
@@ -90,10 +107,9 @@ class Group(click.Group):
             message = f"{error.format_message().rstrip('.')}; see {where} --help"
             raise _Refusal(message, error.exit_code) from error
         except OSError as error:
-            if error.errno not in _UNWRITABLE or error.filename is not None:
+            if (told := _unwritable(error)) is error:
                 raise
-            message = f"output: cannot be written ({error.strerror}); send it elsewhere"
-            raise _Refusal(message, 1) from error
+            raise told from error
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from edgekit.cli.amount import Amount
+from edgekit.quote import escaped
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -128,7 +129,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             click.echo(line)
     for failure in done.result.failures:
         known = not failure.path or Path(failure.path).name in failure.error
-        click.echo(f"Error: {'' if known else f'{failure.path}: '}{failure.error}", err=True)
+        told = f"{'' if known else f'{failure.path}: '}{failure.error}"
+        click.echo(f"Error: {escaped(told)}", err=True)
     ctx.exit(done.exit_code)
 
 

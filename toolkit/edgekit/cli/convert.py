@@ -11,6 +11,7 @@ import click
 
 from edgekit.cli.amount import Amount
 from edgekit.errors import UsageError
+from edgekit.quote import escaped
 from edgekit.recipe import FORMATS, IOS, PRECISIONS
 
 
@@ -235,7 +236,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     else:
         print_table(conversion)
     for failure in conversion.failures:
-        click.echo(f"Error: {failure.format} {failure.precision}: {failure.error}", err=True)
+        click.echo(
+            f"Error: {failure.format} {failure.precision}: {escaped(failure.error)}", err=True
+        )
     if conversion.failures:
         ctx.exit(1)
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import click
 
 from edgekit.cli.amount import Amount
+from edgekit.quote import escaped
 from edgekit.task import Task
 
 
@@ -110,9 +111,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     else:
         print_table(evaluation)
     for note in evaluation.notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(f"Note: {escaped(note)}", err=True)
     for file in evaluation.files:
         if file.error:
-            click.echo(f"Error: {file.error}", err=True)
+            click.echo(f"Error: {escaped(file.error)}", err=True)
     if any(file.error for file in evaluation.files):
         ctx.exit(1)

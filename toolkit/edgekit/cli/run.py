@@ -10,11 +10,40 @@ from typing import Any
 import click
 
 from edgekit.cli.amount import Amount
+from edgekit.input_numbers import parse_numbers
+from edgekit.quote import escaped
 
 
-@click.command("run")
+class _Command(click.Command):
+    """Takes -1,2 for numbers, where no option before it wants a value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; a blank in front makes numbers look like no option, and changes none."""
+        options = [one for one in self.params if isinstance(one, click.Option) and not one.is_flag]
+        wanting = {name for option in options for name in option.opts}
+        for i in range(1, len(args)):
+            if args[i].startswith("-") and args[i - 1] not in wanting and parse_numbers(args[i]):
+                args[i] = f" {args[i]}"
+        return super().parse_args(ctx, args)
+
+
+def _inputs(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> list[str]:
+    return [word[1:] if word.startswith(" -") else word for word in words]
+
+
+def _providers(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        message = f"{text!r} has an empty name; separate names by commas"
+        raise click.BadParameter(message, ctx, param)
+    return names
+
+
+@click.command("run", cls=_Command)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, callback=_inputs)
 @click.option(
     "--top",
     type=click.IntRange(min=1),
@@ -52,6 +81,7 @@ from edgekit.cli.amount import Amount
 )
 @click.option(
     "--providers",
+    callback=_providers,
     metavar="NAME,…",
     help="ONNX Runtime's execution providers, the preferred one first.  "
     "[default: CPUExecutionProvider]",
@@ -96,9 +126,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """Run a .tflite or .onnx FILE on each INPUT, and show what it gives.
 
     An INPUT is an image, a .npy or .npz of arrays (named after the inputs, or x; FILE.npz:SPLIT), a
-    .wav, a .csv, a text file of numbers or ids, or the numbers themselves (12,7,9). Several samples
-    in a file are run one by one. For a model with several inputs, write NAME=INPUT for each, or
-    give a .npz. Data is prepared as the file says, or as --preprocess says.
+    .wav, a .csv, a text file of numbers or ids, or the numbers themselves (12,7,9 or -1,2).
+    Several samples in a file are run one by one. For a model with several inputs, write NAME=INPUT
+    for each, or give a .npz. Data is prepared as the file says, or as --preprocess says.
 
     Every sample is run for itself: the state of models that keep one is zero before each.
 
@@ -112,15 +142,15 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     from edgekit.progress import Progress
     from edgekit.running import RunRequest, run
 
-    memory, providers = given["memory_limit"], given["providers"]
+    memory = given["memory_limit"]
     limits = {"memory_bytes": int(memory * 2**30)} if memory else {}
     request = RunRequest(
         file=given["file"],
-        inputs=given["inputs"],
+        inputs=tuple(given["inputs"]),
         top=given["top"],
         threads=given["threads"],
         backend=given["backend"],
-        providers=tuple(name.strip() for name in providers.split(",")) if providers else (),
+        providers=given["providers"],
         signature=given["signature"],
         preprocess=given["preprocess"],
         labels=given["labels"],
@@ -139,8 +169,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         for line in lines(report, most=request.top or 2):
             click.echo(line)
     for note in report.notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(f"Note: {escaped(note)}", err=True)
     for failure in report.failures:
-        click.echo(f"Error: {failure.error}", err=True)
+        click.echo(f"Error: {escaped(failure.error)}", err=True)
     if report.failures:
         ctx.exit(1)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit import seal
+from edgekit.manifest import MANIFEST_KEY
 from edgekit.tensors import Quantization, TensorSpec
 
 WEIGHTS = np.array([[1.0, -1.0, 0.5], [0.5, 1.0, -1.0]], np.float32)
@@ -160,3 +162,35 @@ def tiny_onnx(tmp_path: Path) -> Build:
     pytest.importorskip("onnx", reason="onnx is not installed")
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     return lambda name="tiny.onnx", **options: dense_onnx(tmp_path / name, **options)
+
+
+def sealed_file(path: Path) -> Path:
+    """Give a file that has no manifest one with a seal, as `edgekit convert` does."""
+    manifest = f'{{"labels":["a"],"seal":"{seal.PLACEHOLDER}","states":[]}}'
+    if path.suffix == ".onnx":
+        import onnx
+
+        proto = onnx.load(path)
+        onnx.helper.set_model_props(proto, {MANIFEST_KEY: manifest})
+        path.write_bytes(proto.SerializeToString())
+    else:
+        import flatbuffers
+        from ai_edge_litert import schema_py_generated as schema
+
+        model = schema.ModelT.InitFromPackedBuf(path.read_bytes())
+        entry, buffer = schema.MetadataT(), schema.BufferT()
+        entry.name, entry.buffer = MANIFEST_KEY.encode(), len(model.buffers)
+        buffer.data = np.frombuffer(manifest.encode(), np.uint8)
+        model.buffers.append(buffer)
+        model.metadata = [entry]
+        builder = flatbuffers.Builder(1 << 12)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        path.write_bytes(bytes(builder.Output()))
+    seal.seal(path)
+    return path
+
+
+@pytest.fixture
+def sealed() -> Callable[[Path], Path]:
+    """A function that gives a .tflite or .onnx file a manifest with a seal."""
+    return sealed_file

@@ -1,0 +1,67 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgekit
+from edgekit.errors import SourceError
+from edgekit.reading import Reading
+
+Build = Callable[..., Path]
+LARGE = np.ones((2, 150_000), np.float32)
+
+
+@pytest.fixture(params=["small", "large"])
+def path(request: pytest.FixtureRequest, tiny_tflite: Build, sealed: Build) -> Path:
+    return sealed(tiny_tflite(weights=LARGE) if request.param == "large" else tiny_tflite())
+
+
+def test_what_was_read_is_the_file(path: Path) -> None:
+    reading = Reading(path)
+    reading.wait()
+    assert (reading.kind, reading.name, reading.is_sealed) == ("tflite", path.name, True)
+    assert reading.content == path.read_bytes()
+
+
+def test_bytes_are_taken_as_they_are(path: Path) -> None:
+    content = path.read_bytes()
+    reading = Reading(content)
+    reading.wait()
+    assert reading.content is content
+    assert reading.is_sealed
+
+
+def test_damage_is_told_where_it_is_waited_for(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="damaged: it is not what it was when it was sealed"):
+        edgekit.load(path)
+    with pytest.raises(SourceError, match="damaged: it is not what it was when it was sealed"):
+        edgekit.load(bytes(content))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tflite")
+    with pytest.raises(SourceError, match="not a regular file"):
+        Reading(tmp_path / "pipe.tflite")
+
+
+def test_a_file_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no such file"):
+        Reading(tmp_path / "nothing.tflite")
+
+
+def test_an_onnx_file_is_not_held_in_memory(tiny_onnx: Build) -> None:
+    reading = Reading(tiny_onnx())
+    reading.wait()
+    assert (reading.kind, reading.content, reading.is_sealed) == ("onnx", None, False)
+
+
+def test_a_sealed_file_serves_from_its_manifest(path: Path) -> None:
+    with edgekit.load(path) as model:
+        assert model.labels == ("a",)
+        assert model.preprocess == {}
+        assert model.manifest["states"] == []

@@ -57,6 +57,23 @@ def test_data_of_the_stored_dtype_passes_through_untouched(tiny: Build) -> None:
     np.testing.assert_array_equal(as_real, real)
 
 
+def test_an_array_counts_by_its_values_not_by_how_they_lie_in_memory(tiny: Build) -> None:
+    lane = Lane(open_session(tiny()))
+    read_only = ROWS[:1].copy()
+    read_only.flags.writeable = False
+    expected = lane.call_one(ROWS[:1], None)
+    for given in (ROWS[:1].astype(">f4"), ROWS[:1, ::-1][:, ::-1], ROWS.T[:, :1].T, read_only):
+        np.testing.assert_array_equal(lane.call_one(given, None), expected)
+        np.testing.assert_array_equal(lane.call([given], None)[0], expected)
+
+
+def test_integers_of_the_stored_dtype_may_have_another_byte_order(tiny: Build) -> None:
+    lane = Lane(open_session(tiny(io="int8")))
+    whole = np.array([[1, 2]], np.int16)
+    expected = lane.call_one(whole, None)
+    np.testing.assert_array_equal(lane.call_one(whole.astype(">i2"), None), expected)
+
+
 def test_lists_are_taken_as_arrays(tiny: Build) -> None:
     lane = Lane(open_session(tiny()))
     np.testing.assert_allclose(lane.call([[[1.0, 2.0]]], None)[0], [[2, 1, -1.5]], rtol=1e-6)

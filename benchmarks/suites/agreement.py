@@ -14,12 +14,13 @@ The ways take turns in fresh processes, A B C C B A, round after round:
 - bare: set_tensor, invoke, get_tensor, or InferenceSession.run, in a loop of ten lines.
 
 What counts is the ratio of the medians within a round; of all rounds the median, and the interval
-that holds the true one in 95 of 100 cases. Bar: the interval reaches into 0.98 to 1.02; and where
-the machine was so quiet that it is narrower than that range, the ratio lies there, too. The same of
-the processor time of an inference is told, not judged: others on the machine disturb it less.
+that holds the true one in 95 of 100 cases. Bar: the interval reaches into 0.98 to 1.02, and the
+ratio lies there. Where the machine was so busy that the interval is wider than that range, it is
+undecided, which fails nothing. The same of the processor time of an inference is told, not judged:
+others on the machine disturb it less.
 
 Then come the harness's own part of a sample (bar: 1 µs), the time that the default `edgekit bench`
-takes for a model of about 1 ms (20 s), and how much longer it takes by SSH (5 s), where an OpenSSH
+takes for a model of 1 to 2 ms (20 s), and how much longer it takes by SSH (5 s), where an OpenSSH
 server is installed. Exit code 1: a bar is missed.
 """
 
@@ -236,10 +237,9 @@ def judge(ratio: Enclosed) -> Literal["agrees", "undecided", "MISSED"]:
     'undecided'
     """
     reaches = ratio.low <= HIGH and ratio.high >= LOW
-    if LOW <= ratio.value <= HIGH:
-        return "agrees"
-    quiet = ratio.high - ratio.low <= HIGH - LOW
-    return "undecided" if reaches and not quiet else "MISSED"
+    if reaches and ratio.high - ratio.low > HIGH - LOW:
+        return "undecided"
+    return "agrees" if reaches and LOW <= ratio.value <= HIGH else "MISSED"
 
 
 def ratio_of(ours: list[float], theirs: list[float]) -> Enclosed:
@@ -391,8 +391,8 @@ def main() -> int:
             print(f"\n{told}")
             missed += [told] * (max(empty_ns) >= EMPTY_BAR_NS)
         if given.wall_runs:
-            missed += wall(folder / "mobilenet_v2_035_96.int8.tflite", given.wall_runs)
-    print("\n" + ("\n".join(["missed:", *missed]) if missed else "all bars met"))
+            missed += wall(folder / "mobilenet_v2_224.int8.tflite", given.wall_runs)
+    print("\n" + ("\n".join(["missed:", *missed]) if missed else "no bar is missed"))
     return int(bool(missed))
 
 

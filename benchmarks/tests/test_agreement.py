@@ -21,6 +21,7 @@ def _ratio(value: float, low: float, high: float) -> Enclosed:
     [
         (_ratio(1.005, 0.999, 1.012), "agrees"),
         (_ratio(1.03, 0.97, 1.06), "undecided"),
+        (_ratio(1.00, 0.75, 1.03), "undecided"),
         (_ratio(1.03, 1.015, 1.04), "MISSED"),
         (_ratio(1.05, 1.03, 1.20), "MISSED"),
         (_ratio(0.95, 0.85, 0.97), "MISSED"),

@@ -9,6 +9,7 @@ import click
 
 from edgekit import signing
 from edgekit.errors import OutputError, SourceError, UsageError, VerificationError
+from edgekit.quote import escaped
 
 
 @click.command()
@@ -68,7 +69,7 @@ def command(
                 _refuse_existing(place)
             click.echo(f"{signing.sign(file, key, place)}: signed")
         except (SourceError, OutputError, VerificationError) as error:  # the rest is signed still
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {escaped(str(error))}", err=True)
             failed = True
     if failed:
         ctx.exit(1)

@@ -62,9 +62,9 @@ def test_an_array_counts_by_its_values_not_by_how_they_lie_in_memory(tiny: Build
     read_only = ROWS[:1].copy()
     read_only.flags.writeable = False
     expected = lane.call_one(ROWS[:1], None)
-    for given in (ROWS[:1].astype(">f4"), ROWS[:1, ::-1][:, ::-1], ROWS.T[:, :1].T, read_only):
-        np.testing.assert_array_equal(lane.call_one(given, None), expected)
-        np.testing.assert_array_equal(lane.call([given], None)[0], expected)
+    for values in (ROWS[:1].astype(">f4"), ROWS[:1, ::-1][:, ::-1], ROWS.T[:, :1].T, read_only):
+        np.testing.assert_array_equal(lane.call_one(values, None), expected)
+        np.testing.assert_array_equal(lane.call([values], None)[0], expected)
 
 
 def test_integers_of_the_stored_dtype_may_have_another_byte_order(tiny: Build) -> None:

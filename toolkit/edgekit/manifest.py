@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import SourceError
 from edgekit.mapped_file import unreadable
+from edgekit.seal import MANIFEST_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgekit.graph import Graph
 
-MANIFEST_KEY = "edgekit.manifest"
-"""Name of the TFLite metadata entry, and of the ONNX metadata property."""
 FOLDER_MANIFEST = "assets.extra/edgekit.manifest.json"
 """Where a SavedModel folder keeps it."""
 _LIMIT_BYTES = 16 << 20

@@ -9,7 +9,6 @@ from typing import Any
 
 from edgekit.errors import UsageError, VerificationError
 from edgekit.lane import Lane
-from edgekit.manifest import damaged_manifest
 from edgekit.reading import Reading, Source
 from edgekit.serving import Serving
 from edgekit.sessions import Backend, Providers, RuntimeSession, import_runtime, open_session
@@ -116,6 +115,8 @@ def _serving(name: str, sessions: list[RuntimeSession], options: Options) -> Ser
         inputs = tuple(s for n, s in enumerate(first.inputs) if n not in hidden[0])
         outputs = tuple(s for n, s in enumerate(first.outputs) if n not in hidden[1])
     except (KeyError, TypeError, AttributeError) as error:
+        from edgekit.manifest import damaged_manifest
+
         raise damaged_manifest(name, error) from error
     if options.instances > 1 and (states or first.has_variables):
         message = (

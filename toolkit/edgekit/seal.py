@@ -10,8 +10,6 @@ Every load looks at the CRC-32: it tells damage as SHA-256 does, is as fast on a
 instructions for SHA, and needs no OpenSSL, which takes 4 MB and longer to load than a small model.
 """
 
-from __future__ import annotations
-
 import os
 import zlib
 from collections.abc import Iterator
@@ -22,6 +20,9 @@ from edgekit.mapped_file import map_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+MANIFEST_KEY = "edgekit.manifest"
+"""Name of the TFLite metadata entry, and of the ONNX metadata property, that is the manifest."""
 
 _TAG = b"edgekit-seal"
 _HEAD = b'"seal":"' + _TAG + b":"  # no string within JSON holds this: its quotes are escaped
@@ -121,7 +122,7 @@ def seal(path: str | os.PathLike[str]) -> str:
     return made.digest
 
 
-def write(path: Path, made: Seal) -> None:
+def write(path: "Path", made: Seal) -> None:
     """Write the digits of a seal to their place in a file.
 
     Raises:

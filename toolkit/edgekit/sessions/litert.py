@@ -17,8 +17,8 @@ from edgekit.errors import (
     MissingDependencyError,
     UsageError,
 )
-from edgekit.manifest import MANIFEST_KEY, parse_manifest
 from edgekit.mapped_file import file_name, map_file
+from edgekit.seal import MANIFEST_KEY
 from edgekit.sessions.runtime_session import RuntimeSession, closed, with_version
 from edgekit.tensors import Quantization, TensorSpec
 
@@ -77,6 +77,8 @@ class LiteRTSession(RuntimeSession):
     @cached_property
     def manifest(self) -> dict[str, Any]:  # type: ignore[override]
         """What edgekit wrote into the file, read when first asked for."""
+        from edgekit.manifest import parse_manifest
+
         return parse_manifest(self._path, self._stored) or {}
 
     def tells(self, key: str) -> bool:

@@ -136,7 +136,7 @@ def _decided(row: RowChange, limit: Limit) -> Decision:
     elif change.metric.is_exact:
         assert change.ratio is not None
         outcome = "failed" if change.ratio.value > 1 + limit.amount + 1e-12 else "passed"
-        text = f"{change.ratio.value:.4g} times"
+        text = f"{change.difference:+,.0f} bytes, {change.ratio.value:.4f} times"
     elif row.invalid:
         outcome, text = _undecided("; ".join(row.invalid))
     else:

@@ -167,10 +167,11 @@ def ratios_of(found: Findings, rows: Mapping[str, Row], first: int) -> list[Rati
 
 
 def _ratio(ours: Sequence[Taken], theirs: Sequence[Taken], valid: bool) -> Ratio:
-    """Paired where both took turns in the same processes."""
+    """Paired, turn by turn, where both took turns in the same processes."""
     samples = [[one.answer["samples_ns"] for one in side] for side in (ours, theirs)]
     if [one.process for one in ours] == [one.process for one in theirs]:
-        return paired(*samples, valid=valid)
+        mine, other = ([one.answer["chunks"] for one in side] for side in (ours, theirs))
+        return paired(*samples, chunks=(mine, other), valid=valid)
     return unpaired(*samples, valid=valid)
 
 

@@ -59,8 +59,8 @@ def _build(folder: Path) -> None:
     layers = keras.layers
     keras.utils.set_random_seed(1)
     image = keras.Input((28, 28, 1), name="image")
-    found = layers.Conv2D(16, 3, strides=2, activation="relu")(image)
-    found = layers.Conv2D(32, 3, strides=2, activation="relu")(found)
+    found = layers.Conv2D(32, 3, strides=2, activation="relu")(image)
+    found = layers.Conv2D(64, 3, strides=2, activation="relu")(found)
     found = layers.GlobalAveragePooling2D()(found)
     scores = layers.Dense(10, activation="softmax", name="scores")(found)
     keras.Model(image, scores).save(folder / "tiny.keras")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import SourceError, UsageError
+from edgekit_converters.no_bytecode import no_bytecode
 
 
 def classes_in(path: str | None) -> dict[str, Any]:
@@ -29,7 +30,8 @@ def classes_in(path: str | None) -> dict[str, Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with no_bytecode():
+            spec.loader.exec_module(module)
     except Exception as error:
         message = (
             f"{path}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}; "

@@ -26,6 +26,7 @@ from edgekit_converters import (
 )
 from edgekit_converters.keras_trace import Traced
 from edgekit_converters.loaded_model import LoadedModel
+from edgekit_converters.no_bytecode import no_bytecode
 from edgekit_converters.tensorflow_setup import tensorflow
 
 _CHUNK = 16
@@ -122,7 +123,7 @@ def prepare_object(
     With `unroll` and recurrent layers it also makes ``unrolled/``: no other process can.
     """
     folder = Path(workspace)
-    with keras_precision.policies_kept(model):
+    with keras_precision.policies_kept(model), no_bytecode():
         loaded = keras_source.from_object(model)
         made = _prepared(
             loaded,

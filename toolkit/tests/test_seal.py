@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -139,7 +140,8 @@ def test_looking_at_the_seal_needs_no_openssl(whole: bytes) -> None:
         "import sys; from edgekit import seal; data = sys.stdin.buffer.read()\n"
         "assert seal.check(data, 'm'); assert 'hashlib' not in sys.modules, 'hashlib'"
     )
-    subprocess.run([sys.executable, "-c", program], input=whole, check=True)
+    plain = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}  # it imports it
+    subprocess.run([sys.executable, "-c", program], input=whole, check=True, env=plain)
 
 
 def test_any_buffer_will_do(whole: bytes) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError
-from edgekit.manifest import MANIFEST_KEY
+from edgekit.seal import MANIFEST_KEY
 from edgekit_converters.onnx_edit import fresh, graphs, set_nodes, tensor_names, tidy
 from edgekit_converters.onnx_files import read, write
 from edgekit_converters.onnx_hard_sigmoid import join_hard_sigmoids

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError, SourceError
-from edgekit.manifest import MANIFEST_KEY
+from edgekit.seal import MANIFEST_KEY
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT_BYTES = 16

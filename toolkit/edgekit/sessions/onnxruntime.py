@@ -13,8 +13,9 @@ import numpy as np
 
 from edgekit._lazy import need
 from edgekit.errors import EdgekitError, UsageError, VerificationError
-from edgekit.manifest import MANIFEST_KEY, damaged_manifest, parse_manifest
+from edgekit.manifest import damaged_manifest, parse_manifest
 from edgekit.mapped_file import file_name
+from edgekit.seal import MANIFEST_KEY
 from edgekit.sessions.runtime_session import CPU, Providers, RuntimeSession, closed, with_version
 from edgekit.tensors import TensorSpec
 

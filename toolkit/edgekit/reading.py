@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Source = str | os.PathLike[str] | bytes
 
 _LARGE_BYTES = 1 << 19
-"""From here on reading takes as long as to begin a thread and to switch to it and back."""
+"""From here on, the checksum takes as long as beginning a thread, and switching to it and back."""
 
 
 class Reading:
@@ -27,63 +27,60 @@ class Reading:
     """
 
     def __init__(self, source: Source) -> None:
-        """Begin to read `source`, a path or the content of a file.
+        """Read `source`, a path or the content of a file, and begin to look at its checksum.
 
         Raises:
-            SourceError: there is no such file, or it is no model.
+            SourceError: there is no such file, it is no model, or it is damaged.
         """
         self.content: bytes | None = None
         """None for an ONNX file, which is not read but mapped, and for other kinds."""
         self.is_sealed = False
         self._error: BaseException | None = None
+        self._pending = allocate_lock()
         if isinstance(source, bytes):
             self.path, self.name = None, "model"
             self.kind, self.content = _kind_of_bytes(source, self.name), source
         else:
             self.path = os.fspath(source)
             self.name, self.kind = file_name(self.path), _kind(self.path)
-        self._pending = allocate_lock()
-        if self._size() < _LARGE_BYTES:
-            self._read()
+            if self.kind == "tflite":
+                self.content = _read(self.path)
+        if self.kind in {"tflite", "onnx"}:
+            self._look()
+
+    def _look(self) -> None:
+        data = self.data()
+        place = seal.place(data, self.name)
+        if place is None:
             return
+        self.is_sealed = True
         self._pending.acquire()
+        if len(data) < _LARGE_BYTES:
+            self._check(data, place)
+            return
         try:
-            start_new_thread(self._read_beside, ())
+            start_new_thread(self._check, (data, place))
         except RuntimeError:  # no more threads
-            self._read_beside()
+            self._check(data, place)
 
-    def wait(self) -> None:
-        """Until all is read.
-
-        Raises:
-            SourceError: it cannot be read, or is not what it was when it was sealed.
-        """
-        with self._pending:
-            if self._error is not None:
-                raise self._error
-
-    def _size(self) -> int:
-        if self.content is not None:
-            return len(self.content)
-        return os.stat(self.path).st_size  # type: ignore[arg-type] # noqa: PTH116
-
-    def _read_beside(self) -> None:
+    def _check(self, data: memoryview, place: int) -> None:
         try:
-            self._read()
+            if not seal.is_intact(data, place):
+                self._error = seal.damaged(self.name)
         except BaseException as error:
             self._error = error
         finally:
             self._pending.release()
 
-    def _read(self) -> None:
-        if self.kind == "tflite" and self.path is not None:
-            try:
-                with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123
-                    self.content = file.read()
-            except OSError as error:
-                raise unreadable(self.path, error) from None
-        if self.kind in {"tflite", "onnx"}:
-            self.is_sealed = seal.check(self.data(), self.name)
+    def wait(self) -> None:
+        """Until all is looked at.
+
+        Raises:
+            SourceError: the file is not what it was when it was sealed.
+        """
+        with self._pending:
+            if self._error is not None:
+                raise self._error
 
     def data(self) -> memoryview:
         """The whole file, read or mapped."""
@@ -91,6 +88,14 @@ class Reading:
             return memoryview(self.content)
         assert self.path is not None
         return map_file(self.path)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            return file.read()
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _kind(path: str) -> SourceKind:

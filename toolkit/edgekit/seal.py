@@ -69,13 +69,15 @@ def read(data: memoryview | bytes, name: str) -> Seal | None:
         SourceError: a byte of it is not what it was when the file was sealed.
     """
     view = memoryview(data).cast("B")
-    offset = _checked(view, name)
+    offset = place(view, name)
     if offset is None:
         return None
+    if not is_intact(view, offset):
+        raise damaged(name)
     told = bytes(view[offset : offset + _DIGEST + _SIGNATURE]).decode("ascii", "replace")
     digest, signature = told[:_DIGEST], told[_DIGEST:]
     if digest != _content_digest(view, offset):
-        raise _damaged(name)
+        raise damaged(name)
     return Seal(offset=offset, digest=digest, signature=signature)
 
 
@@ -91,7 +93,11 @@ def check(data: memoryview | bytes, name: str) -> bool:
     Raises:
         SourceError: a byte of it is not what it was when the file was sealed.
     """
-    return _checked(memoryview(data).cast("B"), name) is not None
+    view = memoryview(data).cast("B")
+    offset = place(view, name)
+    if offset is not None and not is_intact(view, offset):
+        raise damaged(name)
+    return offset is not None
 
 
 def seal(path: str | os.PathLike[str]) -> str:
@@ -142,15 +148,11 @@ def write(path: "Path", made: Seal) -> None:
         raise OutputError(message) from error
 
 
-def _checked(view: memoryview, name: str) -> int | None:
-    """Where the digits of the seal are, if there is one, and its CRC-32 is right."""
-    offset = _locate(view, name)
-    if offset is None:
-        return None
+def is_intact(data: memoryview | bytes, offset: int) -> bool:
+    """Whether the CRC-32 in the seal at `offset` is right; most of the time, the GIL is free."""
+    view = memoryview(data).cast("B")
     digits = bytes(view[offset : offset + _DIGITS])
-    if _check(view, offset, digits[:-_CHECK]) != digits[-_CHECK:]:
-        raise _damaged(name)
-    return offset
+    return _check(view, offset, digits[:-_CHECK]) == digits[-_CHECK:]
 
 
 def _check(view: memoryview, offset: int, told: bytes) -> bytes:
@@ -168,9 +170,15 @@ def _content_digest(view: memoryview, offset: int) -> str:
     return digest.hexdigest()
 
 
-def _locate(view: memoryview, name: str) -> int | None:
-    """Where the digits are: TFLite has its manifest in front, ONNX behind; then anywhere."""
+def place(data: memoryview | bytes, name: str) -> int | None:
+    """Where the digits of the seal are; None where there is no seal.
+
+    Raises:
+        SourceError: there is half of one.
+    """
+    view = memoryview(data).cast("B")
     size = len(view)
+    # TFLite has its manifest in front, ONNX behind; then anywhere
     for start, stop in ((0, _WINDOW_BYTES), (max(0, size - _WINDOW_BYTES), size)):
         places = _pairs(view, start, min(stop, size))
         if places:
@@ -180,7 +188,7 @@ def _locate(view: memoryview, name: str) -> int | None:
         if head + _DIGITS in tails:
             return head
     if heads or tails:
-        raise _damaged(name)
+        raise damaged(name)
     return None
 
 
@@ -211,6 +219,7 @@ def _tags(view: memoryview, start: int, stop: int) -> Iterator[int]:
             at = part.find(_TAG, at + 1)
 
 
-def _damaged(name: str) -> SourceError:
+def damaged(name: str) -> SourceError:
+    """The error for a file that is not what it was when it was sealed."""
     message = f"{name}: damaged: it is not what it was when it was sealed; copy or convert it again"
     return SourceError(message)

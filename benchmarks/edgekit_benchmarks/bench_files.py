@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edgekit.errors import OutputError, UsageError
+from edgekit.outputs import check_outputs
 from edgekit_benchmarks import comparison_text, gate, report_text
 from edgekit_benchmarks.bench import bench, steps
 from edgekit_benchmarks.bench_request import BenchRequest
@@ -83,6 +84,9 @@ def bench_files(
     limits = _limits(baseline, max_regress)
     before = None if baseline is None else BenchmarkResult.read(baseline)
     wanted = {kind: path for kind, path in outputs.items() if path is not None}
+    read = [*request.files, *([] if baseline is None else [baseline])]
+    read += [Path(text.partition(":")[0]) for text in (request.input, request.accuracy) if text]
+    check_outputs(wanted.values(), read)
     _check_outputs(wanted, force=force)
 
     def save(made: BenchmarkResult) -> None:
@@ -115,10 +119,6 @@ def _limits(baseline: Path | None, max_regress: Sequence[str]) -> tuple[Limit, .
 
 def _check_outputs(wanted: Mapping[str, Path], *, force: bool) -> None:
     """Before the time is spent on measuring."""
-    if len({path.resolve() for path in wanted.values()}) < len(wanted):
-        names = ", ".join(map(str, wanted.values()))
-        message = f"{names}: two outputs have one name; choose others"
-        raise UsageError(message)
     for path in wanted.values():
         if path.is_dir():
             message = f"{path}: is a folder; name a file in it"

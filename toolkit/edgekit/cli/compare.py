@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import click
 
 from edgekit.errors import MissingDependencyError
+from edgekit.outputs import check_outputs
 
 
 class Compared(Protocol):
@@ -92,6 +93,7 @@ def command(
 
     Example: edgekit compare main.json branch.json --max-regress p50=5%,size=1%
     """
+    check_outputs([path for path in (junit, markdown) if path is not None], [before, after])
     compared = _plug_in()(
         before, after, max_regress=max_regress, allow_other_machine=allow_other_machine
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Source = str | os.PathLike[str] | bytes
 
 _LARGE_BYTES = 1 << 19
-"""From here on, the checksum takes as long as beginning a thread, and switching to it and back."""
+"""From here on, reading takes as long as beginning a thread, and switching to it and back."""
 
 
 class Reading:
@@ -27,10 +27,10 @@ class Reading:
     """
 
     def __init__(self, source: Source) -> None:
-        """Read `source`, a path or the content of a file, and begin to look at its checksum.
+        """Begin to read `source`, a path or the content of a file.
 
         Raises:
-            SourceError: there is no such file, it is no model, or it is damaged.
+            SourceError: there is no such file, or it is no model; a small one may be damaged.
         """
         self.content: bytes | None = None
         """None for an ONNX file, which is not read but mapped, and for other kinds."""
@@ -38,45 +38,51 @@ class Reading:
         self._error: BaseException | None = None
         self._pending = allocate_lock()
         if isinstance(source, bytes):
-            self.path, self.name = None, "model"
+            self.path, self.name, size = None, "model", len(source)
             self.kind, self.content = _kind_of_bytes(source, self.name), source
         else:
             self.path = os.fspath(source)
             self.name, self.kind = file_name(self.path), _kind(self.path)
-            if self.kind == "tflite":
-                self.content = _read(self.path)
-        if self.kind in {"tflite", "onnx"}:
-            self._look()
-
-    def _look(self) -> None:
-        data = self.data()
-        place = seal.place(data, self.name)
-        if place is None:
+            size = os.stat(self.path).st_size  # noqa: PTH116
+        if self.kind not in {"tflite", "onnx"}:
             return
-        self.is_sealed = True
+        if size < _LARGE_BYTES:
+            self._read(size)
+        else:
+            self._read_beside(size)
+
+    def _read(self, size: int) -> None:
+        if self.content is None and self.kind == "tflite":
+            assert self.path is not None
+            self.content = _content(self.path, size)
+        self.is_sealed = seal.check(self.data(), self.name)
+
+    def _read_beside(self, size: int) -> None:
+        """Read in another thread, which needs Python only in between."""
         self._pending.acquire()
-        if len(data) < _LARGE_BYTES:
-            self._check(data, place)
-            return
-        try:
-            start_new_thread(self._check, (data, place))
-        except RuntimeError:  # no more threads
-            self._check(data, place)
+        has_begun = allocate_lock()
+        has_begun.acquire()
 
-    def _check(self, data: memoryview, place: int) -> None:
+        def read() -> None:
+            has_begun.release()
+            try:
+                self._read(size)
+            except BaseException as error:
+                self._error = error
+            finally:
+                self._pending.release()
+
         try:
-            if not seal.is_intact(data, place):
-                self._error = seal.damaged(self.name)
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._pending.release()
+            start_new_thread(read, ())
+        except RuntimeError:  # no more threads
+            read()
+        has_begun.acquire()  # else importing would keep it from beginning
 
     def wait(self) -> None:
-        """Until all is looked at.
+        """Until all is read.
 
         Raises:
-            SourceError: the file is not what it was when it was sealed.
+            SourceError: it cannot be read, or is not what it was when it was sealed.
         """
         with self._pending:
             if self._error is not None:
@@ -90,12 +96,19 @@ class Reading:
         return map_file(self.path)
 
 
-def _read(path: str) -> bytes:
+def _content(path: str, size: int) -> bytes:
+    """The file, by as few calls of the system as can be: behind each, a thread has to wait."""
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-            return file.read()
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            content = os.read(handle, size)
+            while more := os.read(handle, max(size, 1 << 20)) if len(content) < size else b"":
+                content += more
+        finally:
+            os.close(handle)
     except OSError as error:
         raise unreadable(path, error) from None
+    return content
 
 
 def _kind(path: str) -> SourceKind:

@@ -116,3 +116,13 @@ def test_what_cannot_be_decided_is_skipped(
     told = suite({"p50": "5%"})
     assert "failed" not in told
     assert "cannot be decided" in told
+
+
+def test_rows_of_the_baseline_that_were_not_measured_are_left_out(
+    suite: Callable[..., str], results: Callable[[float], None], tmp_path: Path
+) -> None:
+    results(1.0)
+    before = BenchmarkResult.read(tmp_path / "before.json")
+    two = replace(before.rows[0], threads=2)
+    replace(before, rows=(*before.rows, two)).write(tmp_path / "before.json", force=True)
+    assert "1 passed" in suite({"p50": "5%"})

@@ -31,6 +31,7 @@ class Lane:
     def __init__(self, session: RuntimeSession) -> None:
         """Take over `session`, and prepare it where the file fixes all shapes."""
         self.session = session
+        self.output_names = [spec.name for spec in session.outputs]
         self._inputs = session.inputs
         self._dtypes = [result_dtype(spec) for spec in self._inputs]
         self._encode = [_encode(spec) for spec in self._inputs]

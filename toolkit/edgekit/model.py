@@ -161,7 +161,14 @@ class Model(AsyncCalls):
             ClosedError: the model was closed, or the process forked after loading it.
         """
         serving = self._serving
-        names = [spec.name for spec in serving.inputs]
+        names = serving.input_names
+        if inputs.__class__ is dict and len(inputs) == len(names):
+            try:
+                arrays = [inputs[name] for name in names]
+            except KeyError:
+                pass  # told below
+            else:
+                return self._run(arrays, out)
         if inputs.__class__ is not dict and not isinstance(inputs, Mapping):
             message = (
                 f"inputs: is {type(inputs).__name__}, not a dict of arrays by name; call the model "
@@ -195,19 +202,19 @@ class Model(AsyncCalls):
         if lane is None:
             serving, lane = self._next(serving)
         try:
-            begun = time.perf_counter_ns()
+            begun = time.perf_counter_ns() if self._observers else 0
             carried = (state or self._state) if serving.states and keep else None
             given = arrays if carried is None else carried.join(serving, arrays)
             made = lane.call(given, _places(lane, out))
             if carried is not None:
                 carried.keep(made if out is None else [array.copy() for array in made])
-            took = time.perf_counter_ns() - begun
+            took = time.perf_counter_ns() - begun if begun else 0
         finally:
             serving.idle.put(lane)
-        named = dict(zip((spec.name for spec in lane.session.outputs), made, strict=True))
+        named = dict(zip(lane.output_names, made))  # noqa: B905 - one for each
         if carried is not None:
             named = {spec.name: named[spec.name] for spec in serving.outputs}
-        if self._observers:
+        if begun:
             self._tell(serving, lane, arrays, named, took)
         return named
 

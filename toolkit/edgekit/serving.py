@@ -41,6 +41,7 @@ class Serving:
         self.name, self.lanes = name, lanes
         self.inputs, self.outputs, self.states = inputs, outputs, states
         self._labels, self._preprocess = labels, preprocess
+        self.input_names = [spec.name for spec in inputs]
         self.is_plain = len(outputs) == 1 and not states
         """Whether there is one output, and no state."""
         self.idle: Turns[Lane | None] = Turns()

@@ -8,9 +8,8 @@ its start to its end; that from the first statement of the program to the first 
 too. Memory is what the process says of itself behind the first result: the peak (VmHWM), and what
 it then has (VmRSS). All bytecode is compiled beforehand, as `pip install` does it. The intervals
 hold the true median in 95 of 100 cases. Bars: at most 1.05 times the time of raw code that does
-the same, and 3 MB more memory, for files as `edgekit convert` makes them. Large files are read
-beside the imports: on a machine whose other cores are busy that costs what it takes. Exit code 1:
-a bar is missed.
+the same, and 3 MB more memory, for files as `edgekit convert` makes them. Exit code 1: a bar
+is missed.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgekit.load_options import check_options, check_source
-from edgekit.reading import Reading, Source
 
 if TYPE_CHECKING:
     from edgekit.model import Model
+    from edgekit.reading import Source
     from edgekit.sessions import Backend, Providers
 
 _CPU = ("CPUExecutionProvider",)
@@ -83,11 +83,10 @@ def load(
     collects = gc.isenabled()
     gc.disable()  # importing makes much and drops nothing: there is no garbage to look for
     try:
-        reading = Reading(source)
-        from edgekit.model import Model  # while the file is read
+        from edgekit.model import Model
         from edgekit.opening import Options
 
-        return Model(source, Options(**asked), reading)
+        return Model(source, Options(**asked))
     finally:
         if collects:
             gc.enable()

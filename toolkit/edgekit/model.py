@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgekit.classification import Image, Prediction
     from edgekit.observation import Observer
     from edgekit.preprocess import Preprocess
-    from edgekit.reading import Reading, Source
+    from edgekit.reading import Source
     from edgekit.state import State
     from edgekit.stream import Stream
 
@@ -37,12 +37,12 @@ class Model(AsyncCalls):
     and waits for one where all are busy.
     """
 
-    def __init__(self, source: Source, options: Options, reading: Reading | None = None) -> None:
+    def __init__(self, source: Source, options: Options) -> None:
         """Open `source`; see `edgekit.load`."""
         super().__init__()
         self._source = source
         self._options = options
-        self._serving = open_serving(source, options, reading)
+        self._serving = open_serving(source, options)
         self._observers: tuple[Observer, ...] = ()
         self._change = allocate_lock()
         """Held for as long as a swap takes."""

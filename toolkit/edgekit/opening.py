@@ -11,7 +11,7 @@ from edgekit.errors import UsageError, VerificationError
 from edgekit.lane import Lane
 from edgekit.reading import Reading, Source
 from edgekit.serving import Serving
-from edgekit.sessions import Backend, Providers, RuntimeSession, import_runtime, open_session
+from edgekit.sessions import Backend, Providers, RuntimeSession, open_session
 
 
 class Options(SimpleNamespace):  # the quickest of all classes to make
@@ -29,20 +29,18 @@ class Options(SimpleNamespace):  # the quickest of all classes to make
     probe: bool
 
 
-def open_serving(source: Source, options: Options, reading: Reading | None = None) -> Serving:
+def open_serving(source: Source, options: Options) -> Serving:
     """Check a file, open it as often as there are instances, and test it if asked to.
 
     Args:
         source: the file, or its content.
         options: how to open it.
-        reading: of this source, if it has begun.
 
     Raises:
         SourceError, VerificationError, MissingDependencyError, UsageError, CrashError: see
             `edgekit.load`.
     """
-    reading = reading or Reading(source)
-    import_runtime(reading.kind, options.backend)  # meanwhile
+    reading = Reading(source)
     name, checked = reading.name, _checked(reading, options)
     if options.probe:
         from edgekit.load_probe import probe
@@ -72,7 +70,6 @@ def open_serving(source: Source, options: Options, reading: Reading | None = Non
 
 def _checked(reading: Reading, options: Options) -> Source:
     """What to open: the file's content as it was when it was checked, of ONNX files the path."""
-    reading.wait()
     content, name = reading.content, reading.name
     if reading.kind in {"tflite", "onnx"}:
         if options.public_key is not None:

@@ -1,10 +1,10 @@
-"""A model file while it is read and looked at; if it is large, beside what else loading does."""
+"""A model file, read and looked at."""
 
 from __future__ import annotations
 
 import os
 import stat
-from _thread import allocate_lock, start_new_thread
+import sys
 from typing import TYPE_CHECKING
 
 from edgekit import seal
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Source = str | os.PathLike[str] | bytes
 
 _LARGE_BYTES = 1 << 19
-"""From here on, reading takes as long as beginning a thread, and switching to it and back."""
+"""From here on, `large_bytes` is worth its import."""
 
 
 class Reading:
@@ -27,16 +27,14 @@ class Reading:
     """
 
     def __init__(self, source: Source) -> None:
-        """Begin to read `source`, a path or the content of a file.
+        """Read `source`, a path or the content of a file.
 
         Raises:
-            SourceError: there is no such file, or it is no model; a small one may be damaged.
+            SourceError: there is no such file, it is no model, or not what was sealed.
         """
         self.content: bytes | None = None
         """None for an ONNX file, which is not read but mapped, and for other kinds."""
         self.is_sealed = False
-        self._error: BaseException | None = None
-        self._pending = allocate_lock()
         if isinstance(source, bytes):
             self.path, self.name, size = None, "model", len(source)
             self.kind, self.content = _kind_of_bytes(source, self.name), source
@@ -46,47 +44,10 @@ class Reading:
             size = os.stat(self.path).st_size  # noqa: PTH116
         if self.kind not in {"tflite", "onnx"}:
             return
-        if size < _LARGE_BYTES:
-            self._read(size)
-        else:
-            self._read_beside(size)
-
-    def _read(self, size: int) -> None:
         if self.content is None and self.kind == "tflite":
             assert self.path is not None
             self.content = _content(self.path, size)
         self.is_sealed = seal.check(self.data(), self.name)
-
-    def _read_beside(self, size: int) -> None:
-        """Read in another thread, which needs Python only in between."""
-        self._pending.acquire()
-        has_begun = allocate_lock()
-        has_begun.acquire()
-
-        def read() -> None:
-            has_begun.release()
-            try:
-                self._read(size)
-            except BaseException as error:
-                self._error = error
-            finally:
-                self._pending.release()
-
-        try:
-            start_new_thread(read, ())
-        except RuntimeError:  # no more threads
-            read()
-        has_begun.acquire()  # else importing would keep it from beginning
-
-    def wait(self) -> None:
-        """Until all is read.
-
-        Raises:
-            SourceError: it cannot be read, or is not what it was when it was sealed.
-        """
-        with self._pending:
-            if self._error is not None:
-                raise self._error
 
     def data(self) -> memoryview:
         """The whole file, read or mapped."""
@@ -97,11 +58,11 @@ class Reading:
 
 
 def _content(path: str, size: int) -> bytes:
-    """The file, by as few calls of the system as can be: behind each, a thread has to wait."""
+    """The file, or as much of it as there is by now."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
-            content = os.read(handle, size)
+            content = _read(handle, size)
             while more := os.read(handle, max(size, 1 << 20)) if len(content) < size else b"":
                 content += more
         finally:
@@ -109,6 +70,16 @@ def _content(path: str, size: int) -> bytes:
     except OSError as error:
         raise unreadable(path, error) from None
     return content
+
+
+def _read(handle: int, size: int) -> bytes:
+    if size < _LARGE_BYTES or not hasattr(os, "readv") or sys.implementation.name != "cpython":
+        return os.read(handle, size)
+    from edgekit import large_bytes
+
+    content, place = large_bytes.make(size)
+    count = os.readv(handle, [place])
+    return content if count == size else content[:count]
 
 
 def _kind(path: str) -> SourceKind:

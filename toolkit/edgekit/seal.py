@@ -32,7 +32,7 @@ _SIGNATURE = 128
 _CHECK = 8
 _DIGITS = _DIGEST + _SIGNATURE + _CHECK
 _WINDOW_BYTES = 1 << 20
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
 
 PLACEHOLDER = f"{_TAG.decode()}:{'0' * _DIGITS}:{_TAG.decode()}"
 """What the manifest's ``seal`` is before `seal` fills it in."""

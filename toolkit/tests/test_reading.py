@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import edgekit
+from edgekit import large_bytes, reading
 from edgekit.errors import SourceError
 from edgekit.reading import Reading
 
@@ -19,21 +20,19 @@ def path(request: pytest.FixtureRequest, tiny_tflite: Build, sealed: Build) -> P
 
 
 def test_what_was_read_is_the_file(path: Path) -> None:
-    reading = Reading(path)
-    reading.wait()
-    assert (reading.kind, reading.name, reading.is_sealed) == ("tflite", path.name, True)
-    assert reading.content == path.read_bytes()
+    read = Reading(path)
+    assert (read.kind, read.name, read.is_sealed) == ("tflite", path.name, True)
+    assert read.content == path.read_bytes()
 
 
 def test_bytes_are_taken_as_they_are(path: Path) -> None:
     content = path.read_bytes()
-    reading = Reading(content)
-    reading.wait()
-    assert reading.content is content
-    assert reading.is_sealed
+    read = Reading(content)
+    assert read.content is content
+    assert read.is_sealed
 
 
-def test_damage_is_told_where_it_is_waited_for(path: Path) -> None:
+def test_damage_is_told(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -41,6 +40,20 @@ def test_damage_is_told_where_it_is_waited_for(path: Path) -> None:
         edgekit.load(path)
     with pytest.raises(SourceError, match="damaged: it is not what it was when it was sealed"):
         edgekit.load(bytes(content))
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000, 1 << 20])
+def test_room_for_a_large_file_holds_what_is_written_to_it(size: int) -> None:
+    content, place = large_bytes.make(size)
+    written = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    place.raw = written
+    assert content == written
+    assert hash(content) == hash(written)
+
+
+def test_a_file_that_is_shorter_than_was_told_is_read_as_it_is(path: Path) -> None:
+    with path.open("rb") as file:
+        assert reading._read(file.fileno(), path.stat().st_size + 3) == path.read_bytes()
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
@@ -55,9 +68,8 @@ def test_a_file_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_an_onnx_file_is_not_held_in_memory(tiny_onnx: Build) -> None:
-    reading = Reading(tiny_onnx())
-    reading.wait()
-    assert (reading.kind, reading.content, reading.is_sealed) == ("onnx", None, False)
+    read = Reading(tiny_onnx())
+    assert (read.kind, read.content, read.is_sealed) == ("onnx", None, False)
 
 
 def test_a_sealed_file_serves_from_its_manifest(path: Path) -> None:

@@ -28,20 +28,6 @@ _OF: dict[str, tuple[Backend, ...]] = {
 }
 
 
-def import_runtime(kind: str, backend: Backend) -> None:
-    """Import what will open a file of `kind`: something to do while the file is being read.
-
-    What is missing is told when a file is opened.
-    """
-    with suppress(EdgekitError):
-        if kind == "tflite":
-            from edgekit.sessions.litert import find_runtime
-
-            find_runtime(backend)
-        elif kind == "onnx":
-            need("onnxruntime", extra="onnx")
-
-
 def open_session(
     source: str | os.PathLike[str] | bytes,
     *,

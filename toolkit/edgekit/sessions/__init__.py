@@ -7,11 +7,9 @@ with open_session("mnist.int8.tflite", threads=2) as session:
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import Literal, get_args
 
-from edgekit._lazy import need
-from edgekit.errors import EdgekitError, SourceError, UsageError
+from edgekit.errors import SourceError, UsageError
 from edgekit.mapped_file import file_name
 from edgekit.sessions.runtime_session import CPU, Providers, RuntimeSession
 from edgekit.sessions.session import Session

@@ -145,9 +145,12 @@ def machine(name: str, target: TargetRecord) -> str:
 def against(result: BenchmarkResult, row: int) -> Against | None:
     """The row compared with its reference; None where there is none, or no timing.
 
-    The reference is the float32 file of the same name, format and threads on the same target. For
-    that one, and where there is none, it is the first row of that name; and the target's first row
-    where no two rows have one name.
+    The reference is a row of the same target and threads: the float32 file of the same name and
+    format, else the first float32 file of that name, else the first row of that name; where all
+    files have names of their own, the first row. What is itself the reference for its number of
+    threads is compared with the same file at the first number of threads. So the order of the
+    files does not matter where one of them is float32, and nothing is compared with what differs
+    in both file and threads.
     """
     to = _reference(result.rows, row)
     if to is None or is_emulated(result, result.rows[row]):
@@ -178,15 +181,16 @@ def against(result: BenchmarkResult, row: int) -> Against | None:
 def _reference(rows: Sequence[Row], row: int) -> int | None:
     own = rows[row]
     peers = [i for i, one in enumerate(rows) if one.target == own.target]
-    alike = [i for i in peers if rows[i].name == own.name]
-    for i in alike:
-        one = rows[i]
-        same = (one.format, one.threads) == (own.format, own.threads)
-        if same and one.precision == "float32" and own.precision != "float32":
-            return i
-    if len({rows[i].name for i in peers}) == len(peers):
-        alike = peers
-    return alike[0] if alike[0] != row else None
+    is_model_each = len({rows[i].name for i in peers}) == len({rows[i].path for i in peers})
+    alike = peers if is_model_each else [i for i in peers if rows[i].name == own.name]
+    equals = [i for i in alike if rows[i].threads == own.threads]
+    floats = [] if is_model_each else [i for i in equals if rows[i].precision == "float32"]
+    if own.precision != "float32":
+        floats = [i for i in floats if rows[i].format == own.format] or floats
+    found = (floats or equals)[0]
+    if found == row:
+        found = next(i for i in peers if rows[i].path == own.path)
+    return None if found == row else found
 
 
 def smaller(row: Row, reference: Row) -> str:

@@ -1,5 +1,8 @@
+import itertools
 from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from edgekit_benchmarks.doubts import INVALID
 from edgekit_benchmarks.ratio import paired
@@ -118,6 +121,41 @@ def test_the_reference_may_come_later() -> None:
     assert found.to == 1
     assert found.verdict == "faster"
     assert found.low <= found.value <= found.high < 0.4
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("int8", "float32", "float16"))))
+def test_the_reference_is_float32_at_the_same_threads_in_any_order(order: tuple[str, ...]) -> None:
+    rows = [row(p, 1e6, threads=threads) for p in order for threads in (1, 2)]
+    result = with_ratios(simulated(*rows))
+    for i, one in enumerate(result.rows):
+        found = against(result, i)
+        if one.precision != "float32":
+            assert found is not None
+            reference = result.rows[found.to]
+            assert (reference.precision, reference.threads) == ("float32", one.threads)
+        elif one.threads == 1:
+            assert found is None
+        else:
+            assert found is not None
+            assert (result.rows[found.to].path, result.rows[found.to].threads) == (one.path, 1)
+
+
+def test_without_float32_the_first_row_of_the_same_threads_is_the_reference() -> None:
+    rows = [row(p, 1e6, threads=threads) for p in ("int8", "float16") for threads in (1, 2)]
+    result = with_ratios(simulated(*rows))
+    assert [one and one.to for one in (against(result, i) for i in range(4))] == [None, 0, 0, 1]
+
+
+def test_different_models_are_compared_at_the_same_threads() -> None:
+    rows = [row(name=name, threads=threads) for name in "ab" for threads in (1, 2)]
+    result = with_ratios(simulated(*rows))
+    assert [one and one.to for one in (against(result, i) for i in range(4))] == [None, 0, 0, 1]
+
+
+def test_another_format_is_compared_with_its_own_float32_and_that_with_the_first() -> None:
+    rows = [row(p, format=kind) for kind in ("tflite", "onnx") for p in ("int8", "float32")]
+    result = with_ratios(simulated(*rows))
+    assert [one and one.to for one in (against(result, i) for i in range(4))] == [1, None, 3, 1]
 
 
 def test_different_models_are_compared_with_the_first() -> None:

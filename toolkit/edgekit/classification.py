@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgekit.errors import DataError, UsageError, VerificationError
 from edgekit.picture import prepare_picture, steps_for
 from edgekit.tensors import TensorSpec
+from edgekit.told import wrong_count
 from edgekit.whole import whole
 
 if TYPE_CHECKING:
@@ -101,14 +102,7 @@ def rank(serving: Serving, made: Array | dict[str, Array], top: int) -> list[Pre
     if scores.size == 1 and len(labels) != 1:
         scores = _both(serving.name, spec, float(scores[0]))
     if labels and len(labels) != scores.size:
-        hint = f"load it with labels of {scores.size} classes"
-        if scores.size == len(labels) + 1:
-            hint += "; is a background class missing in front?"
-        message = (
-            f"{serving.name}: has {len(labels)} labels, and output {spec.name!r} gives "
-            f"{scores.size} scores; {hint}"
-        )
-        raise DataError(message)
+        raise wrong_count(labels, spec, scores.size, serving.name)
     order = np.argsort(-scores, kind="stable")[:top]
     return [
         Prediction(

@@ -21,13 +21,15 @@ def check_source(source: Any) -> str | os.PathLike[str] | bytes:
     """
     if isinstance(source, bytearray | memoryview):
         return bytes(source)
-    if not isinstance(source, str | bytes | os.PathLike) or (
-        isinstance(source, str) and not source
-    ):
-        told = "an empty path" if isinstance(source, str) else f"is {type(source).__name__}"
-        message = f"source: {told}; give the path of a .tflite or .onnx file, or its bytes"
-        raise UsageError(message)
-    return source
+    if isinstance(source, bytes):
+        return source
+    told = f"is {type(source).__name__}"
+    if isinstance(source, str | os.PathLike):
+        if os.fspath(source) not in ("", ".") or source == ".":  # Path("") is "."
+            return source
+        told = "an empty path"
+    message = f"source: {told}; give the path of a .tflite or .onnx file, or its bytes"
+    raise UsageError(message)
 
 
 def check_options(given: dict[str, Any]) -> dict[str, Any]:

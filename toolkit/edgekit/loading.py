@@ -63,7 +63,7 @@ def load(
         MissingDependencyError: the runtime is not installed; the message has the command.
         CrashError: the probe died of it.
         UsageError: an option that makes no sense, or not with this file.
-        DataError: `labels` cannot be read.
+        DataError: `labels` cannot be read, or are more or fewer than the scores of the output.
     """
     source = check_source(source)
     asked = check_options(

@@ -44,12 +44,17 @@ def release(view: memoryview) -> None:
 
 def unreadable(path: str | os.PathLike[str], error: OSError) -> SourceError:
     """The SourceError for a path that the system would not let us read."""
+    return SourceError(f"{path}: {why_unreadable(path, error)}")
+
+
+def why_unreadable(path: str | os.PathLike[str], error: OSError) -> str:
+    """What is wrong with a path that the system would not let us read, and what to do."""
     if isinstance(error, FileNotFoundError):
-        told = "no such file or folder; check the path"
-    elif isinstance(error, NotADirectoryError):
-        told = "a part of this path is a file, not a folder; check the path"
-    elif isinstance(error, PermissionError):
-        told = f"permission denied; make it readable: chmod u+r {path}"
-    else:
-        told = f"cannot be read ({error.strerror or error}); check the path"
-    return SourceError(f"{path}: {told}")
+        return "no such file or folder; check the path"
+    if isinstance(error, NotADirectoryError):
+        return "a part of this path is a file, not a folder; check the path"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not a file; check the path"
+    if isinstance(error, PermissionError):
+        return f"permission denied; make it readable: chmod u+r {path}"
+    return f"cannot be read ({error.strerror or error}); check the path"

@@ -37,8 +37,8 @@ def open_serving(source: Source, options: Options) -> Serving:
         options: how to open it.
 
     Raises:
-        SourceError, VerificationError, MissingDependencyError, UsageError, CrashError: see
-            `edgekit.load`.
+        SourceError, VerificationError, MissingDependencyError, UsageError, DataError, CrashError:
+            see `edgekit.load`.
     """
     reading = Reading(source)
     name, checked = reading.name, _checked(reading, options)
@@ -126,6 +126,7 @@ def _serving(name: str, sessions: list[RuntimeSession], options: Options) -> Ser
         from edgekit import told
 
         labels = told.read_labels(options.labels)
+        told.check_labels(labels, inputs, outputs, name)
     if options.preprocess is not None:
         from edgekit import told
 

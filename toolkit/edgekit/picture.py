@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit import pixels
 from edgekit.errors import DataError
+from edgekit.mapped_file import why_unreadable
 from edgekit.preprocess import Preprocess
 from edgekit.quote import first_line
 from edgekit.tensors import TensorSpec
@@ -144,11 +145,14 @@ def read_picture(image: object, channels: int | None) -> Array:
         DataError: it is no picture, or cannot be read.
     """
     if isinstance(image, str | os.PathLike):
+        if not os.fspath(image):
+            message = "image: an empty path; give that of an image file"
+            raise DataError(message)
         path = Path(image)
         try:
             return pixels.decode(pixels.open_image(path), channels)
         except DataError as error:
-            raise _about(str(path), error) from None
+            raise _about(path, error) from None
     if isinstance(image, bytes | bytearray | memoryview):
         return pixels.decode(pixels.open_image(bytes(image)), channels)
     if not isinstance(image, np.ndarray):
@@ -159,9 +163,20 @@ def read_picture(image: object, channels: int | None) -> Array:
     return from_array(image, channels)
 
 
-def _about(name: str, error: DataError) -> DataError:
-    told = str(error)
-    return error if told.startswith(name) else DataError(f"{name}: {told}")
+def _about(path: Path, error: DataError) -> DataError:
+    """`error`, saying which file, and why the system would not let us read it if so."""
+    told, name = str(error), str(path)
+    if not told.startswith(name):
+        return DataError(f"{name}: {told}")
+    try:
+        with path.open("rb"):
+            return error
+    except (FileNotFoundError, PermissionError):
+        return error
+    except OSError as reason:
+        return DataError(f"{name}: {why_unreadable(path, reason)}")
+    except ValueError as reason:  # a NUL in the path
+        return DataError(f"{name!r}: cannot be read ({reason}); check the path")
 
 
 def _loaded(image: Image.Image) -> Image.Image:

@@ -47,6 +47,8 @@ def sniff(path: AnyPath) -> SourceKind:
     Raises:
         SourceError: there is no file, it may not be read, or it is no model edgekit reads.
     """
+    if not os.fspath(path):
+        raise _refused(repr(path), f"an empty path; give {_READABLE}")
     try:
         status = os.stat(path)  # noqa: PTH116 - importing pathlib takes longer than a small model
         if stat.S_ISDIR(status.st_mode):
@@ -96,7 +98,8 @@ def _sniff_folder(path: AnyPath) -> SourceKind:
         hint = "this looks like an unpacked .keras file: give the .keras file itself"
     else:
         hint = f"give {_READABLE}"
-    raise _refused(path, f"a folder without saved_model.pb; {hint}")
+    what = "an empty path, or the working folder," if str(path) == "." else "a folder"
+    raise _refused(path, f"{what} without saved_model.pb; {hint}")
 
 
 def _sniff_file(path: AnyPath, view: memoryview) -> SourceKind:

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from edgekit.data import open_data
 from edgekit.errors import DataError, UsageError, VerificationError
 from edgekit.preprocess import Preprocess
 from edgekit.tensors import Quantization, TensorSpec
+from edgekit.told import check_labels
 
 Build = Callable[..., Path]
 Array = NDArray[Any]
@@ -503,19 +505,84 @@ def test_two_outputs_with_a_score_for_each_label_are_not_guessed(build: Build) -
         model.classify(photo())
 
 
-def test_too_few_labels_are_told(build: Build) -> None:
+def test_too_few_labels_are_told_at_load(build: Build) -> None:
     path = build(preprocess=SCALED)
     told = "has 2 labels, and output 'scores' gives 4 scores; load it with labels of 4 classes$"
-    with edgekit.load(path, labels=["a", "b"]) as model, pytest.raises(DataError, match=told):
-        model.classify(photo())
+    with pytest.raises(DataError, match=told):
+        edgekit.load(path, labels=["a", "b"])
+    with pytest.raises(DataError, match="has 1 label, and"):
+        edgekit.load(path, labels=["a"])
 
 
 def test_a_background_class_without_a_label_is_told(build: Build) -> None:
-    with (
-        edgekit.load(build(preprocess=SCALED), labels=NAMES[1:]) as model,
-        pytest.raises(DataError, match="is a background class missing in front?"),
-    ):
+    with pytest.raises(DataError, match="is a background class missing in front?"):
+        edgekit.load(build(preprocess=SCALED), labels=NAMES[1:])
+
+
+def test_too_few_labels_in_the_file_are_told_when_it_classifies(build: Build) -> None:
+    path = build(preprocess=SCALED, labels=NAMES[1:])
+    told = "has 3 labels, and output 'scores' gives 4 scores"
+    with edgekit.load(path) as model, pytest.raises(DataError, match=told):
         model.classify(photo())
+    with edgekit.load(path, labels=NAMES) as model:
+        assert model.classify(photo())[0].label == "cat"
+
+
+def test_one_score_takes_no_three_labels(build: Build) -> None:
+    path = build(outputs={"p": np.full((1, 1), 0.2, np.float32)}, preprocess=SCALED)
+    with pytest.raises(DataError, match="has 3 labels, and output 'p' gives 2 scores"):
+        edgekit.load(path, labels=["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "inputs", "fits"),
+    [
+        ((1, 3), "float32", (1, 8), True),
+        ((1, 4), "float32", (1, 8), False),
+        ((None, 4), "float32", (None, 8), False),
+        ((8, 4), "float32", (8, 2), False),
+        ((4,), "float32", (8, 8, 3), False),
+        ((1, 1, 1, 4), "int8", (1, 8), False),
+        ((4,), "float32", (4, 2), True),
+        ((3, 1), "float32", (8, 8, 3), True),
+        ((1, None), "float32", (1, 8), True),
+        ((1, 10, 4), "float32", (1, 8), True),
+        ((1,), "int64", (1, 8), True),
+        ((1, 1), "bool", (1, 8), True),
+        ((), "float32", (1, 8), False),
+    ],
+)
+def test_three_labels_are_held_against_what_the_file_says_of_its_output(
+    shape: tuple[int | None, ...], dtype: str, inputs: tuple[int, ...], fits: bool
+) -> None:
+    output = TensorSpec(name="scores", shape=shape, dtype=dtype)
+    given = TensorSpec(name="image", shape=inputs, dtype="float32")
+    with nullcontext() if fits else pytest.raises(DataError, match="has 3 labels"):
+        check_labels(["a", "b", "c"], [given], [output], "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("", "a folder, not a file; check the path$"),
+        ("a.png/x", "a part of this path is a file, not a folder; check the path$"),
+        ("x" * 300, r"cannot be read \(File name too long\); check the path$"),
+        ("nul\0", r"cannot be read \(embedded null byte\); check the path$"),
+        ("gone.png", "no such image; check the path$"),
+    ],
+)
+def test_a_picture_that_the_system_does_not_give_is_one_line(
+    model: edgekit.Model, tmp_path: Path, name: str, told: str
+) -> None:
+    (tmp_path / "a.png").touch()
+    with pytest.raises(DataError, match=f"^[^\n]*: {told}") as caught:
+        model.classify(tmp_path / name)
+    assert "Errno" not in str(caught.value)
+
+
+def test_an_empty_path_is_no_picture(model: edgekit.Model) -> None:
+    with pytest.raises(DataError, match="^image: an empty path; give that of an image file$"):
+        model.classify("")
 
 
 @pytest.mark.parametrize(

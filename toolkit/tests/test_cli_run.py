@@ -252,11 +252,14 @@ def test_inputs_that_fail_do_not_stop_the_others(tiny: Build) -> None:
         (["MODEL", "1,2", "--preprocess", "y:0..1"], 2, "no input 'y'"),
         (["MODEL", "1,2", "--preprocess", "0..1", "--preprocess", "0..1"], 2, "write it once for"),
         (["MODEL", "y=1,2"], 2, "the model has no input 'y'; there are: image"),
-        (["MODEL", "1,2", "--labels", "gone.txt"], 1, "labels gone.txt: No such file"),
+        (["MODEL", "1,2", "--labels", "gone.txt"], 1, "labels gone.txt: no such file"),
         (["MODEL", "1,2", "--labels", "two.txt"], 1, "has 2 labels, and output 'scores' gives 3"),
         (["MODEL", "1,2", "--public-key", "gone.pem"], None, "gone.pem"),
         (["MODEL", "1,2", "--self-test"], 1, "nothing to test itself with"),
         (["MODEL"], 2, "Missing argument 'INPUT...'"),
+        (["", "1,2"], 2, "Error: Invalid value for 'FILE': the path is empty; see"),
+        (["MODEL", "1,2", "--labels", ""], 2, "'--labels': the path is empty; see"),
+        (["MODEL", "1,2", "--save", ""], 2, "'--save': the path is empty; see"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

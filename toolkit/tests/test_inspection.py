@@ -307,6 +307,13 @@ def test_what_is_no_model_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     assert run(tmp_path / "none.tflite").exit_code == 1
 
 
+def test_an_empty_path_is_called_so_with_exit_code_2() -> None:
+    result = CliRunner().invoke(main, ["inspect", ""])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: Invalid value for 'FILE': the path is empty; see ")
+    assert result.stderr.count("\n") == 1
+
+
 def test_control_characters_of_a_file_do_not_reach_the_terminal(tiny_tflite: Build) -> None:
     path = tiny_tflite(custom="Evil\x1b[2JName")
     result = CliRunner().invoke(main, ["inspect", str(path)], color=True)

@@ -52,9 +52,18 @@ def test_an_option_of_the_wrong_type_is_told(path: Path, option: dict[str, Any],
         edgekit.load(path, **option)
 
 
-@pytest.mark.parametrize("source", [None, 5, [], io.BytesIO(b"TFL3"), "", np.zeros(3)])
+@pytest.mark.parametrize("source", [None, 5, [], io.BytesIO(b"TFL3"), np.zeros(3)])
 def test_what_is_neither_path_nor_bytes_is_told(path: Path, source: Any) -> None:
     told = r"source: .*; give the path of a \.tflite or \.onnx file, or its bytes"
+    with pytest.raises(UsageError, match=told):
+        edgekit.load(source)
+    with edgekit.load(path) as model, pytest.raises(UsageError, match=told):
+        model.swap(source)
+
+
+@pytest.mark.parametrize("source", ["", Path()])
+def test_an_empty_path_is_called_so(path: Path, source: Any) -> None:
+    told = r"^source: an empty path; give the path of a \.tflite or \.onnx file, or its bytes$"
     with pytest.raises(UsageError, match=told):
         edgekit.load(source)
     with edgekit.load(path) as model, pytest.raises(UsageError, match=told):

@@ -245,8 +245,43 @@ def test_labels_come_from_a_file_or_a_list(tiny: Build, tmp_path: Path) -> None:
     names.write_text("a\nb\nc\n")
     assert edgekit.load(tiny(), labels=names).labels == ("a", "b", "c")
     assert edgekit.load(tiny(), labels=["x", "y", "z"]).labels == ("x", "y", "z")
-    with pytest.raises(DataError, match="labels .*: No such file"):
-        edgekit.load(tiny(), labels=tmp_path / "missing.txt")
+
+
+def test_a_labels_file_may_begin_with_the_mark_that_editors_write(
+    tiny: Build, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.txt").write_bytes("\ufeffä\r\nb\r\nc".encode())
+    assert edgekit.load(tiny(), labels=tmp_path / "labels.txt").labels == ("ä", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("missing.txt", "no such file or folder; check the path$"),
+        ("", "a folder, not a file; check the path$"),
+        ("names.txt/x", "a part of this path is a file, not a folder; check the path$"),
+        ("latin.txt", "not UTF-8 text; save it as UTF-8, one class name a line$"),
+        ("empty.txt", "has no names; write one class name a line$"),
+        ("nul\0", r"cannot be read \(embedded null byte\); check the path$"),
+        ("x" * 300, r"cannot be read \(File name too long\); check the path$"),
+    ],
+)
+def test_a_labels_file_that_cannot_be_read_is_one_line(
+    tiny: Build, tmp_path: Path, name: str, told: str
+) -> None:
+    (tmp_path / "names.txt").write_text("a\nb\nc")
+    (tmp_path / "latin.txt").write_bytes(b"\xe4\nb\nc")
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(DataError, match=f"^labels [^\n]*: {told}"):
+        edgekit.load(tiny(), labels=tmp_path / name)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_a_labels_file_that_may_not_be_read_says_what_to_run(tiny: Build, tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.touch(mode=0)
+    with pytest.raises(DataError, match="permission denied; make it readable: chmod u.r"):
+        edgekit.load(tiny(), labels=path)
 
 
 def test_a_self_test_is_refused_where_the_file_has_none(tiny: Build) -> None:

@@ -110,6 +110,15 @@ def test_a_folder_without_a_model_says_what_is_missing(tmp_path: Path) -> None:
     assert "a folder without saved_model.pb" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("path", ["", Path()])
+def test_an_empty_path_is_called_so(
+    path: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match="^[.']+: an empty path"):
+        sniff(path)
+
+
 def test_a_folder_of_versions_names_the_newest(tmp_path: Path) -> None:
     for version in ("1", "2"):
         (tmp_path / version).mkdir()

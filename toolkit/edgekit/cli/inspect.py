@@ -7,6 +7,7 @@ from typing import cast
 
 import click
 
+from edgekit.cli.given_path import GivenPath
 from edgekit.cli.table import size_text
 from edgekit.inspection import Inspection, SealState, inspect
 from edgekit.support import TARGETS, Target
@@ -28,7 +29,7 @@ _SEALS: dict[SealState, str] = {
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=GivenPath())
 @click.option(
     "--target",
     "targets",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from edgekit.cli.amount import Amount
+from edgekit.cli.given_path import GivenPath
 from edgekit.input_numbers import parse_numbers
 from edgekit.quote import escaped
 
@@ -42,7 +42,7 @@ def _providers(ctx: click.Context, param: click.Parameter, text: str | None) -> 
 
 
 @click.command("run", cls=_Command)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=GivenPath())
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, callback=_inputs)
 @click.option(
     "--top",
@@ -53,7 +53,7 @@ def _providers(ctx: click.Context, param: click.Parameter, text: str | None) -> 
 )
 @click.option(
     "--labels",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     metavar="FILE",
     help="Names of the classes, one a line.  [default: those in the file]",
 )
@@ -94,13 +94,13 @@ def _providers(ctx: click.Context, param: click.Parameter, text: str | None) -> 
 )
 @click.option(
     "--public-key",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     metavar="FILE",
     help="Refuse a file that was not signed with the private key of this one (edgekit sign).",
 )
 @click.option(
     "--save",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     metavar="OUT.npz",
     help="Save all outputs, an array for each by its name, a row for each sample.",
 )

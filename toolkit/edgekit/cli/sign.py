@@ -8,18 +8,17 @@ from pathlib import Path
 import click
 
 from edgekit import signing
+from edgekit.cli.given_path import GivenPath
 from edgekit.errors import OutputError, SourceError, UsageError, VerificationError
 from edgekit.quote import escaped
 
 
 @click.command()
-@click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=GivenPath())
 @click.option(
     "--key",
     required=True,
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     help="The ed25519 private key, as a PEM file.",
 )
 @click.option(

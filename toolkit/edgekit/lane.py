@@ -186,6 +186,13 @@ class Lane:
                 "give one array for each"
             )
             raise DataError(message)
+        try:
+            return self._reshaped(arrays, out)
+        except MemoryError:
+            message = "inputs: too large for the memory there is; give fewer rows at a time"
+            raise DataError(message) from None
+
+    def _reshaped(self, arrays: Sequence[Any], out: Sequence[Array | None] | None) -> list[Array]:
         ready = [_ready(value, spec) for value, spec in zip(arrays, self._inputs, strict=True)]
         batch = self.session.fixed_batch
         rows = {value.shape[0] if value.ndim else 1 for value in ready}

@@ -345,3 +345,19 @@ def test_a_file_that_is_not_what_it_was_when_sealed_is_shown_with_exit_code_1(
     result = run(path)
     assert result.exit_code == 1
     assert "DAMAGED" in result.stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_damaged_golden_cases_are_told_with_exit_code_1(
+    tiny_tflite: Build, options: list[str]
+) -> None:
+    path = with_manifest(tiny_tflite(), json.dumps({**MANIFEST, "golden": 5}).encode())
+    result = CliRunner().invoke(main, ["inspect", str(path), *options])
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"Error: {path}: the golden cases of its self-test are damaged; convert it again\n"
+    )
+    if options:
+        assert json.loads(result.stdout)["golden_cases"] is None
+    else:
+        assert "self-test   damaged" in result.stdout

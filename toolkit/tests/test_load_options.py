@@ -121,6 +121,19 @@ def test_rows_whose_results_nothing_could_hold_are_refused(path: Path) -> None:
         assert model(ROW).shape == (1, 3)
 
 
+def test_inputs_of_a_free_batch_that_nothing_could_hold_are_refused(
+    tiny_tflite: Build, tiny_onnx: Build
+) -> None:
+    for path in (tiny_tflite(batch=-1), tiny_onnx(batch="n"), tiny_onnx(batch="n", io="int8")):
+        with edgekit.load(path) as model:
+            with pytest.raises(DataError, match="^inputs: too large for the memory there is; "):
+                model(MANY)
+            with pytest.raises(DataError, match="give fewer rows at a time$"):
+                model.run({"image": MANY})
+            assert model(ROW).shape == (1, 3)
+            assert model(np.repeat(ROW, 3, axis=0)).shape == (3, 3)
+
+
 @pytest.mark.parametrize("take", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_loaded_model_is_not_copied(path: Path, take: Callable[[Any], Any]) -> None:
     with edgekit.load(path) as model, pytest.raises(TypeError, match="load it in each process"):

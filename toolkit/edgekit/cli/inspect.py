@@ -10,6 +10,7 @@ import click
 from edgekit.cli.given_path import GivenPath
 from edgekit.cli.table import size_text
 from edgekit.inspection import Inspection, SealState, inspect
+from edgekit.quote import escaped
 from edgekit.support import TARGETS, Target
 from edgekit.tensors import TensorSpec
 
@@ -55,7 +56,12 @@ def command(ctx: click.Context, /, file: Path, targets: tuple[str, ...], as_json
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
         click.echo("\n".join(lines(found)))
-    if found.seal == "damaged":
+    if found.golden_cases is None:
+        message = (
+            f"Error: {found.path}: the golden cases of its self-test are damaged; convert it again"
+        )
+        click.echo(escaped(message), err=True)
+    if found.seal == "damaged" or found.golden_cases is None:
         ctx.exit(1)
 
 

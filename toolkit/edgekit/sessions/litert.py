@@ -25,6 +25,8 @@ from edgekit.tensors import Quantization, TensorSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_LARGEST_SIZE = 2**31 - 1
+"""Of a dimension: NumPy 1 would make another number of a greater one."""
 _OUTSIDE = frozenset({"VAR_HANDLE", "CALL_ONCE"})
 """Operators of variables that live outside the graph."""
 _REMEMBER = _OUTSIDE | {
@@ -198,6 +200,8 @@ class LiteRTSession(RuntimeSession):
         """Resize the inputs that have another shape now; see `RuntimeSession.prepare`."""
         changed = [n for n, shape in enumerate(shapes) if shape != self._shapes[n]]
         if changed:
+            if max(max(shape, default=0) for shape in shapes) > _LARGEST_SIZE:
+                raise MemoryError
             indices = list(self._input_index.values())
             native = self._native
             before = list(self._shapes)

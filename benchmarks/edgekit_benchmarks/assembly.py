@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError
 from edgekit_benchmarks import doubts
-from edgekit_benchmarks.bench_request import LOCAL
+from edgekit_benchmarks.bench_request import LOCAL, RESUME
 from edgekit_benchmarks.findings import Findings, Taken
 from edgekit_benchmarks.percentile import of_processes
 from edgekit_benchmarks.plan import PlannedRow
 from edgekit_benchmarks.ratio import Ratio, paired, unpaired
+from edgekit_benchmarks.report_numbers import counted
 from edgekit_benchmarks.result import RatioRecord, Row, StartRecord, TargetRecord
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def target_record(found: Findings) -> TargetRecord:
         emulated=found.emulated,
         sustained=found.plan.sustained,
     )
-    resumed = f"{found.resumed} processes are of an earlier call, before a break"
+    resumed = counted(found.resumed, "process is", "processes are")
+    resumed += " of an earlier call, before a break"
     return TargetRecord(
         url=found.url or LOCAL,
         emulated=found.emulated,
@@ -59,7 +61,7 @@ def rows_of(found: Findings, target: TargetRecord) -> dict[str, Row]:
         row = _with_operators(row, found.operators.get(planned.key))
         missing = found.plan.processes * found.plan.tries - len(taken)
         if missing > 0:
-            text = f"{missing} of its processes are missing; run again with --resume"
+            text = f"{missing} of its processes {'is' if missing == 1 else 'are'} missing; run again with {RESUME}"
             row = replace(row, doubts=(*row.doubts, text))
         rows[planned.key] = row
     return rows

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgekit.errors import EdgekitError, UsageError
 from edgekit_benchmarks.assembly import (
@@ -34,12 +34,29 @@ from edgekit_benchmarks.telling import Report
 Connect = Callable[[Target], Link]
 
 
+class Save(Protocol):
+    """Puts a result where it is safe."""
+
+    def __call__(self, result: BenchmarkResult, /, *, complete: bool, kept: bool) -> bool:
+        """Do it.
+
+        Args:
+            result: may have no rows.
+            complete: whether nothing is left that ``resume`` could add.
+            kept: whether all that was measured can be had again by ``resume``.
+
+        Returns:
+            Whether it is safe, so that nothing need be kept to be resumed.
+        """
+
+
 def bench(
     request: BenchRequest,
     report: Report,
     *,
     connect: Connect | None = None,
-    save: Callable[[BenchmarkResult], None] | None = None,
+    check: Callable[[], None] | None = None,
+    save: Save | None = None,
 ) -> BenchmarkResult:
     """Do what `request` says.
 
@@ -47,7 +64,9 @@ def bench(
         request: what to measure, where and how.
         report: told about the progress.
         connect: opens the link to a target; by default the one that leads there.
-        save: told the result; until it returns, all can be resumed.
+        check: called on each target before anything is measured there, once the device is ours;
+            what it raises is the target's failure.
+        save: told the result; until it says that it is safe, all can be resumed.
 
     Returns:
         The result. What could not be measured is in its ``failures``.
@@ -72,6 +91,7 @@ def bench(
                 report,
                 resume=request.resume,
                 wait_s=request.wait_s,
+                check=check,
             )
             for plan in plans
         ]
@@ -81,10 +101,12 @@ def bench(
     for one in found:
         one.url = targets[one.plan.target].url
     result = _assembled(request, found, failures, extras, started)
-    if save is not None:
-        save(result)
-    for run in runs:
-        run.forget()
+    complete = all(run.is_complete for run in runs)
+    kept = any(run.finished for run in runs)
+    is_safe = save is None or save(result, complete=complete, kept=kept)
+    if is_safe and complete:
+        for run in runs:
+            run.forget()
     return result
 
 

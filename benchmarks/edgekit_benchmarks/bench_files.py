@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from edgekit.errors import OutputError, UsageError
+from edgekit.errors import UsageError
 from edgekit.outputs import check_outputs
 from edgekit_benchmarks import comparison_text, gate, report_text
 from edgekit_benchmarks.bench import bench, steps
+from edgekit_benchmarks.bench_outputs import Outputs
 from edgekit_benchmarks.bench_request import BenchRequest
 from edgekit_benchmarks.comparison import Comparison, compare
 from edgekit_benchmarks.gate import Decision, Limit
 from edgekit_benchmarks.result import BenchmarkResult
 from edgekit_benchmarks.telling import Report
-from edgekit_benchmarks.text_file import write_text
 
 _NO_OUTPUTS: Mapping[str, Path | None] = MappingProxyType({})
 INVALID = 3
@@ -33,12 +32,14 @@ class Benched:
     comparison: Comparison | None = None
     """With the baseline, if there is one."""
     decisions: tuple[Decision, ...] = ()
+    unwritten: tuple[str, ...] = ()
+    """Outputs that could not be written: why, and what to do."""
 
     @property
     def exit_code(self) -> int:
-        """0 fine, 1 a failure, a broken limit or tries that do not agree, 3 INVALID."""
+        """0 fine, 1 a failure, no output, a broken limit or disagreeing tries, 3 INVALID."""
         disagree = not all(told["passed"] for told in self.result.settings.get("tries", ()))
-        if self.result.failures or disagree:
+        if self.result.failures or self.unwritten or disagree:
             return 1
         code = 0
         if self.comparison is not None:
@@ -47,8 +48,15 @@ class Benched:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """For standard output: the result, and what the comparison with the baseline says."""
-        told = report_text.lines(self.result)
+        """For standard output: the result, and what the comparison with the baseline says.
+
+        Nothing of targets that gave nothing, as their failures say it.
+        """
+        measured = {row.target for row in self.result.rows}
+        if not measured:
+            return ()
+        targets = {name: one for name, one in self.result.targets.items() if name in measured}
+        told = report_text.lines(replace(self.result, targets=targets))
         if self.comparison is not None:
             told += ["", *comparison_text.lines(self.comparison, self.decisions)]
         return tuple(told)
@@ -68,14 +76,14 @@ def bench_files(
     Args:
         given: the fields of `BenchRequest`; None stands for its default.
         make_report: makes what is told about the progress, for so many steps.
-        outputs: files to write: ``json``, ``html``, ``csv``, ``markdown``.
+        outputs: files to write: ``json``, ``html``, ``csv``, ``markdown``, ``samples``.
         force: replace files that exist.
         baseline: an earlier result to compare with.
         max_regress: limits as on the command line.
 
     Raises:
         UsageError: a request that makes no sense, or a baseline that is none.
-        OutputError: an output exists, or cannot be written.
+        OutputError: an output exists, cannot be written, or is being made by another call.
         EdgekitError: not a single file can be measured.
     """
     fields = {name: value for name, value in given.items() if value is not None}
@@ -87,27 +95,13 @@ def bench_files(
     read = [*request.files, *([] if baseline is None else [baseline])]
     read += [Path(text.partition(":")[0]) for text in (request.input, request.accuracy) if text]
     check_outputs(wanted.values(), read)
-    _check_outputs(wanted, force=force)
-
-    def save(made: BenchmarkResult) -> None:
-        for kind, path in wanted.items():
-            write_text(path, text_of(made, kind), force=force)
-
-    with make_report(steps(request)) as report:
-        result = bench(request, report, save=save)
+    with Outputs(wanted, request, force=force) as files, make_report(steps(request)) as report:
+        result = bench(request, report, check=files.check, save=files.write)
+    benched = Benched(result=result, unwritten=tuple(files.errors))
     if before is None or not result.rows:
-        return Benched(result=result)
+        return benched
     comparison = compare(before, result)
-    return Benched(result=result, comparison=comparison, decisions=gate.decide(comparison, limits))
-
-
-def text_of(result: BenchmarkResult, kind: str) -> str:
-    """The result as a file of that kind: ``json``, ``html``, ``csv``, ``markdown``."""
-    if kind == "json":
-        return result.to_json()
-    module = importlib.import_module(f"edgekit_benchmarks.report_{kind}")
-    text: str = getattr(module, f"to_{kind}")(result)
-    return text
+    return replace(benched, comparison=comparison, decisions=gate.decide(comparison, limits))
 
 
 def _limits(baseline: Path | None, max_regress: Sequence[str]) -> tuple[Limit, ...]:
@@ -115,14 +109,3 @@ def _limits(baseline: Path | None, max_regress: Sequence[str]) -> tuple[Limit, .
         message = f"--max-regress {max_regress[0]}: worse than what? give --baseline A.json too"
         raise UsageError(message)
     return gate.limits(max_regress)
-
-
-def _check_outputs(wanted: Mapping[str, Path], *, force: bool) -> None:
-    """Before the time is spent on measuring."""
-    for path in wanted.values():
-        if path.is_dir():
-            message = f"{path}: is a folder; name a file in it"
-            raise OutputError(message)
-        if path.exists() and not force:
-            message = f"{path}: exists already; add --force to replace it, or choose another name"
-            raise OutputError(message)

@@ -16,6 +16,8 @@ STARTS = 5
 TRIES = 5
 """How often ``--replicate`` measures everything (MLPerf Mobile)."""
 LOCAL = "local"
+RESUME = "--resume (resume=True)"
+"""How to go on after a break, on the command line and in Python."""
 _MOST_THREADS = 1024
 
 

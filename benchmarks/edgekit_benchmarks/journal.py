@@ -113,7 +113,7 @@ class Journal:
 
 def _remove_old(folder: Path) -> None:
     """What nobody went on with for a month."""
-    for path in folder.glob("*.jsonl"):
+    for path in (*folder.glob("*.jsonl"), *folder.glob("*.output")):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _KEPT_S:
                 path.unlink()

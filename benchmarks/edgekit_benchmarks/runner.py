@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
+from edgekit_benchmarks.bench_request import RESUME
 from edgekit_benchmarks.findings import Findings
 from edgekit_benchmarks.target_run import TargetRun
 from edgekit_benchmarks.telling import Report
@@ -30,6 +31,6 @@ def run_all(runs: Sequence[TargetRun], report: Report) -> list[Findings]:
             wait(futures)
             kept = sum(run.finished for run in runs)
             if kept:
-                report.note(f"{kept} finished processes are kept; go on with --resume")
+                report.note(f"{kept} finished processes are kept; go on with {RESUME}")
             raise
     return [future.result() for future in futures]

@@ -38,7 +38,7 @@ _LOOKS = 3
 """A process that is seen dead so often, while nothing comes from it, has said everything."""
 _BLOCK = 1 << 18
 _KEPT_LINES = 20
-_RESUME = "finished measurements are kept, run again with --resume"
+_AGAIN = "try again"
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -252,7 +252,7 @@ class StreamLink:
         return self._broken(what)
 
     def _broken(self, what: str) -> CrashError:
-        return CrashError(f"{self.name}: {what}; {_RESUME}")
+        return CrashError(f"{self.name}: {what}{'' if '; ' in what else f'; {_AGAIN}'}")
 
     # -- bytes
 

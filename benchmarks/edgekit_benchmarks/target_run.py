@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import CrashError, EdgekitError, OutputError
+from edgekit_benchmarks.bench_request import RESUME
 from edgekit_benchmarks.findings import Findings, Taken
 from edgekit_benchmarks.heat import cool_down, heat_up
 from edgekit_benchmarks.journal import Journal
@@ -44,6 +45,7 @@ class TargetRun:
         *,
         resume: bool,
         wait_s: float,
+        check: Callable[[], None] | None = None,
         journals: Path | None = None,
     ) -> None:
         """Nothing is done yet.
@@ -54,6 +56,7 @@ class TargetRun:
             report: told what is done.
             resume: go on where an earlier call was cut off.
             wait_s: how long to wait while another benchmark has the device.
+            check: called when the device is ours; what it raises ends the run.
             journals: folder of the journals; by default the user's.
         """
         self.findings = Findings(plan=plan)
@@ -62,11 +65,13 @@ class TargetRun:
         self._telling = Telling(plan, report)
         self._resume = resume
         self._wait_s = wait_s
+        self._check = check
         self._journals = journals
         self._journal: Journal | None = None
         self._link: Link | None = None
         self._is_stopped = False
-        self._is_complete = False
+        self.is_complete = False
+        """Whether nothing is left that could be resumed."""
         self._paths: dict[str, str] = {}
         self._repeats: dict[str, int] = {}
 
@@ -83,7 +88,7 @@ class TargetRun:
 
     def forget(self) -> None:
         """The result is safe: what was kept for a break is not needed any more."""
-        if self._is_complete and self._journal is not None:
+        if self.is_complete and self._journal is not None:
             self._journal.remove()
 
     def measure(self) -> Findings:
@@ -97,11 +102,12 @@ class TargetRun:
                 self._measure_rows()
                 with suppress(EdgekitError):
                     link.request("unlock", timeout_s=_ASK_S)
-            self._is_complete = True
+            self.is_complete = True
         except EdgekitError as error:
-            failure = FailureRecord(
-                path="", target=self._plan.target, threads=None, error=str(error)
-            )
+            told = str(error).removesuffix("; try again") if self.finished else str(error)
+            if self.finished:
+                told += f"; what is finished is kept, run again with {RESUME}"
+            failure = FailureRecord(path="", target=self._plan.target, threads=None, error=told)
             self.findings.failures.append(failure)
         return self.findings
 
@@ -116,6 +122,8 @@ class TargetRun:
             timeout_s=self._wait_s + _ASK_S,
             on_event=self._telling.on_event,
         )
+        if self._check is not None:
+            self._check()
         found.facts = link.request("facts", timeout_s=_ASK_S)
         for row in self._plan.rows:
             self._send(link, row)
@@ -126,6 +134,9 @@ class TargetRun:
             self._telling.note(f"{error}; until then a broken run cannot be resumed")
         else:
             found.resumed = self._journal.found
+        if self._resume and not found.resumed:
+            name = self._plan.target
+            self._telling.note(f"{name}: no finished measurements to go on with; beginning anew")
 
     def _send(self, link: Link, row: PlannedRow) -> None:
         """The file and its inputs; one that cannot be sent is that row's failure."""

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit.errors import DataError, EdgekitError, SourceError, UsageError
+from edgekit.errors import DataError, EdgekitError, OutputError, SourceError, UsageError
 from edgekit.progress import Progress
 from edgekit_benchmarks.bench import bench
-from edgekit_benchmarks.bench_files import bench_files
+from edgekit_benchmarks.bench_files import Benched, bench_files
+from edgekit_benchmarks.bench_outputs import Outputs
 from edgekit_benchmarks.bench_request import BenchRequest
 from edgekit_benchmarks.input_rows import FeedMaker
 from edgekit_benchmarks.journal import journal_folder
@@ -275,13 +276,70 @@ def test_replicates_are_measured_and_compared(tiny_tflite: Build) -> None:
 def test_until_the_result_is_saved_all_can_be_resumed(tiny_tflite: Build) -> None:
     request = BenchRequest(files=(tiny_tflite(),), processes=1, starts=1, seconds=0.1)
 
-    def save(_: BenchmarkResult) -> None:
-        message = "r.json: no space"
-        raise EdgekitError(message)
+    def save(_: BenchmarkResult, *, complete: bool, kept: bool) -> bool:
+        assert complete
+        assert kept
+        return False
 
-    with Progress(total=1, enabled=False) as report, pytest.raises(EdgekitError):
+    with Progress(total=1, enabled=False) as report:
         bench(request, report, save=save)
     assert len(list(journal_folder().iterdir())) == 1
+
+
+class Cut(LocalLink):
+    """Breaks at the third process, as a connection does; the first starts, and two take times."""
+
+    runs = 0
+
+    def request(self, do: str, /, **arguments: Any) -> dict[str, Any]:
+        self.runs += do == "run"
+        if self.runs == 3:
+            self._process.kill()
+        return super().request(do, **arguments)
+
+
+def broken_then(
+    tiny: Path, then: Callable[[Path], None], tmp_path: Path, **asked: Any
+) -> tuple[Benched, Path]:
+    """A call that breaks, `then`, and the same call with ``--resume``."""
+    given: dict[str, Any] = {"files": [tiny], "processes": 2, "starts": 1, "seconds": 0.1}
+    outputs = {"json": tmp_path / "r.json", "csv": tmp_path / "r.csv"}
+    request = BenchRequest(**{**given, "files": (tiny,)})
+    with (
+        Outputs(outputs, request, force=False) as files,
+        Progress(total=1, enabled=False) as report,
+    ):
+        bench(request, report, connect=lambda _: Cut(), save=files.write)
+    assert [row.processes for row in BenchmarkResult.read(outputs["json"]).rows] == [1]
+    then(outputs["json"])
+    done = bench_files(
+        {**given, "resume": True, **asked},
+        lambda total: Progress(total=total, enabled=False),
+        outputs=outputs,
+    )
+    return done, outputs["json"]
+
+
+@pytest.mark.slow
+def test_resume_replaces_the_result_that_a_break_left(tiny_tflite: Build, tmp_path: Path) -> None:
+    done, path = broken_then(tiny_tflite(), lambda _: None, tmp_path)
+    assert not done.unwritten
+    assert [row.processes for row in BenchmarkResult.read(path).rows] == [2]
+    assert list(journal_folder().iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["mine", None])
+def test_resume_replaces_no_other_file(
+    tiny_tflite: Build, tmp_path: Path, change: str | None
+) -> None:
+    def then(path: Path) -> None:
+        if change is not None:
+            path.write_text(change)
+
+    asked: dict[str, Any] = {} if change else {"seconds": 0.2}
+    with pytest.raises(OutputError, match="exists already, and is not what a broken call"):
+        broken_then(tiny_tflite(), then, tmp_path, **asked)
 
 
 def test_outputs_are_checked_before_anything_is_measured(

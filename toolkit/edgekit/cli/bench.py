@@ -87,6 +87,7 @@ class Counts(click.ParamType[tuple[int, ...]]):
 @click.option("-o", "--output", "json", type=_FILE, metavar="FILE.json", help="Write the result.")
 @click.option("--html", type=_FILE, metavar="FILE", help="Write a page with plots.")
 @click.option("--csv", type=_FILE, metavar="FILE", help="Write a line for each row.")
+@click.option("--samples", type=_FILE, metavar="FILE.csv", help="Write a line for each sample.")
 @click.option("--markdown", type=_FILE, metavar="FILE", help="Write a table.")
 @click.option("--baseline", type=_FILE, metavar="A.json", help="Compare with this earlier result.")
 @click.option(
@@ -117,7 +118,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     done = plug_in("bench")(
         asked,
         lambda total: Progress(total=total),
-        outputs={kind: given[kind] for kind in ("json", "html", "csv", "markdown")},
+        outputs={kind: given[kind] for kind in ("json", "html", "csv", "samples", "markdown")},
         force=given["force"],
         baseline=given["baseline"],
         max_regress=given["max_regress"],
@@ -131,6 +132,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         known = not failure.path or Path(failure.path).name in failure.error
         told = f"{'' if known else f'{failure.path}: '}{failure.error}"
         click.echo(f"Error: {escaped(told)}", err=True)
+    for text in done.unwritten:
+        click.echo(f"Error: {escaped(text)}", err=True)
     ctx.exit(done.exit_code)
 
 

@@ -6,7 +6,6 @@ import ctypes
 import mmap
 from contextlib import suppress
 
-_HUGE = getattr(mmap, "MADV_HUGEPAGE", 14)
 _HEADER = bytes.__basicsize__ - 1
 """How far behind the object its content begins: ``ob_sval`` of CPython's ``PyBytesObject``."""
 
@@ -19,17 +18,23 @@ def make(size: int) -> tuple[bytes, ctypes.Array[ctypes.c_char]]:
     read at the pace of 3,400 page faults, which takes three times as long.
 
     Args:
-        size: in bytes.
+        size: in bytes; what `ctypes.c_ssize_t` can hold.
 
     Raises:
         MemoryError: there is not as much.
     """
-    new = ctypes.pythonapi.PyBytes_FromStringAndSize
+    new = ctypes.pythonapi["PyBytes_FromStringAndSize"]  # by item: the attribute is everybody's
     new.restype, new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_ssize_t)
     content: bytes = new(None, size)
     begin = id(content) + _HEADER
-    with suppress(OSError, AttributeError):  # a kernel or a system that has no such thing
-        first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
-        length = begin + size - first
-        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), _HUGE)
+    _ask_for_huge_pages(begin, begin + size)
     return content, (ctypes.c_char * size).from_address(begin)
+
+
+def _ask_for_huge_pages(begin: int, end: int) -> None:
+    first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
+    if first >= end or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return
+    with suppress(OSError, AttributeError):  # a C library that cannot be looked into
+        madvise = ctypes.CDLL(None)["madvise"]
+        madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_HUGEPAGE)

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edgekit import seal
+from edgekit.errors import SourceError
 from edgekit.mapped_file import file_name, map_file, unreadable
 
 if TYPE_CHECKING:
@@ -36,17 +37,16 @@ class Reading:
         """None for an ONNX file, which is not read but mapped, and for other kinds."""
         self.is_sealed = False
         if isinstance(source, bytes):
-            self.path, self.name, size = None, "model", len(source)
+            self.path, self.name = None, "model"
             self.kind, self.content = _kind_of_bytes(source, self.name), source
         else:
             self.path = os.fspath(source)
             self.name, self.kind = file_name(self.path), _kind(self.path)
-            size = os.stat(self.path).st_size  # noqa: PTH116
         if self.kind not in {"tflite", "onnx"}:
             return
         if self.content is None and self.kind == "tflite":
             assert self.path is not None
-            self.content = _content(self.path, size)
+            self.content = _content(self.path)
         self.is_sealed = seal.check(self.data(), self.name)
 
     def data(self) -> memoryview:
@@ -57,29 +57,42 @@ class Reading:
         return map_file(self.path)
 
 
-def _content(path: str, size: int) -> bytes:
+def _content(path: str) -> bytes:
     """The file, or as much of it as there is by now."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
-            content = _read(handle, size)
-            while more := os.read(handle, max(size, 1 << 20)) if len(content) < size else b"":
-                content += more
+            return _read(handle, os.fstat(handle).st_size)  # of this file: the path may be another
         finally:
             os.close(handle)
     except OSError as error:
         raise unreadable(path, error) from None
-    return content
+    except MemoryError:
+        message = f"{path}: larger than the memory there is; use a smaller model"
+        raise SourceError(message) from None
 
 
 def _read(handle: int, size: int) -> bytes:
-    if size < _LARGE_BYTES or not hasattr(os, "readv") or sys.implementation.name != "cpython":
-        return os.read(handle, size)
-    from edgekit import large_bytes
-
-    content, place = large_bytes.make(size)
-    count = os.readv(handle, [place])
-    return content if count == size else content[:count]
+    """`size` bytes, or those up to the end; the system may give fewer at a time than asked for."""
+    if size > sys.maxsize:
+        raise MemoryError  # more than a process of 32 bits has addresses for
+    if size >= _LARGE_BYTES and hasattr(os, "readv") and sys.implementation.name == "cpython":
+        try:
+            from edgekit import large_bytes
+        except ImportError:  # a Python that was built without ctypes
+            pass
+        else:
+            content, place = large_bytes.make(size)
+            view, count = memoryview(place).cast("B"), 0
+            while more := os.readv(handle, [view[count:]]):
+                count += more
+            return content if count == size else content[:count]
+    parts = [os.read(handle, size)]
+    missing = size - len(parts[0])
+    while missing and (part := os.read(handle, missing)):
+        parts.append(part)
+        missing -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _kind(path: str) -> SourceKind:

@@ -1,4 +1,8 @@
+import ctypes
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +58,71 @@ def test_room_for_a_large_file_holds_what_is_written_to_it(size: int) -> None:
 def test_a_file_that_is_shorter_than_was_told_is_read_as_it_is(path: Path) -> None:
     with path.open("rb") as file:
         assert reading._read(file.fileno(), path.stat().st_size + 3) == path.read_bytes()
+
+
+def test_a_system_that_gives_a_little_at_a_time_gives_all() -> None:
+    content = os.urandom(1 << 20)
+    for head in (content, content[: 1 << 18]):  # read in large pages, and as it comes
+        out, into = os.pipe()  # which holds 64 KiB
+        writer = threading.Thread(target=_write, args=(into, head))
+        writer.start()
+        assert reading._read(out, len(head)) == head
+        writer.join()
+        os.close(out)
+
+
+def test_a_file_that_ends_before_it_should_is_read_as_it_is() -> None:
+    content = os.urandom(1 << 20)
+    for size in (len(content) + 5, 2 * len(content)):
+        out, into = os.pipe()
+        writer = threading.Thread(target=_write, args=(into, content))
+        writer.start()
+        assert reading._read(out, size) == content
+        writer.join()
+        os.close(out)
+
+
+def _write(into: int, content: bytes) -> None:
+    with open(into, "wb") as file:
+        file.write(content)
+
+
+def test_a_python_without_ctypes_reads_large_files(tmp_path: Path) -> None:
+    (path := tmp_path / "large").write_bytes(os.urandom(1 << 20))
+    code = (
+        "import sys, os; sys.modules['_ctypes'] = None\n"
+        "from edgekit import reading; path = sys.argv[1]\n"
+        "assert reading._content(path) == open(path, 'rb').read()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+def test_a_file_larger_than_memory_is_one_line(tmp_path: Path) -> None:
+    with (path := tmp_path / "large.tflite").open("wb") as file:
+        file.write(b"\x1c\0\0\0TFL3")
+        file.truncate(1 << 34)  # of holes
+    code = (
+        "import sys, resource, edgekit\n"
+        "from edgekit.reading import Reading\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 33, 1 << 33))\n"
+        "try: Reading(sys.argv[1])\n"
+        "except edgekit.SourceError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told == f"{path}: larger than the memory there is; use a smaller model\n"
+
+
+def test_a_size_beyond_all_addresses_is_too_much_memory() -> None:
+    with pytest.raises(MemoryError):
+        reading._read(0, sys.maxsize + 1)
+
+
+def test_what_others_do_with_the_same_function_of_python_stays_theirs() -> None:
+    function = ctypes.pythonapi.PyBytes_FromStringAndSize
+    before = function.restype, function.argtypes
+    large_bytes.make(1 << 20)
+    assert (function.restype, function.argtypes) == before
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:

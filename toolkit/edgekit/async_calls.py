@@ -7,39 +7,36 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from edgekit.served_file import ServedFile
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from numpy.typing import NDArray
 
     from edgekit.classification import Image, Prediction
-    from edgekit.errors import ClosedError
+    from edgekit.opening import Options
+    from edgekit.reading import Source
 
 Array: TypeAlias = "NDArray[Any]"
 _T = TypeVar("_T")
 
 
-class AsyncCalls:
+class AsyncCalls(ServedFile):
     """What `edgekit.Model` offers to coroutines; each is the method without ``_async``."""
 
-    _gone = ""
-    """Why it can be called no more; empty while it can."""
-
-    def __init__(self) -> None:
+    def __init__(self, source: Source, options: Options) -> None:
         """Begin without threads; the first call starts them."""
+        super().__init__(source, options)
         self._executor: ThreadPoolExecutor | None = None
         self._start = allocate_lock()
         """Held for moments only."""
 
     if TYPE_CHECKING:
 
-        @property
-        def instances(self) -> int: ...  # noqa: D102
-
         def __call__(self, *arrays: Any, out: Any = None) -> Any: ...  # noqa: D102
         def run(self, inputs: Any, out: Any = None) -> dict[str, Array]: ...  # noqa: D102
         def classify(self, image: Image, top: int = 5) -> list[Prediction]: ...  # noqa: D102
-        def _closed(self) -> ClosedError: ...
 
     async def call_async(self, *arrays: Any, out: Any = None) -> Any:
         """Like calling it, in a thread of the model's own: the event loop goes on meanwhile."""
@@ -70,7 +67,11 @@ class AsyncCalls:
     def _end(self, reason: str) -> None:
         """Take no more calls; those in the threads go on."""
         with self._start:
-            self._gone = reason
+            super()._end(reason)
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False)
+
+    def _leave_to_parent(self) -> None:
+        self._start = allocate_lock()
+        super()._leave_to_parent()

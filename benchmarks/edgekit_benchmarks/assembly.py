@@ -61,7 +61,8 @@ def rows_of(found: Findings, target: TargetRecord) -> dict[str, Row]:
         row = _with_operators(row, found.operators.get(planned.key))
         missing = found.plan.processes * found.plan.tries - len(taken)
         if missing > 0:
-            text = f"{missing} of its processes {'is' if missing == 1 else 'are'} missing; run again with {RESUME}"
+            are = "is" if missing == 1 else "are"
+            text = f"{missing} of its processes {are} missing; run again with {RESUME}"
             row = replace(row, doubts=(*row.doubts, text))
         rows[planned.key] = row
     return rows

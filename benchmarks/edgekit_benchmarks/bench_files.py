@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.outputs import check_outputs
-from edgekit_benchmarks import comparison_text, gate, report_text
+from edgekit_benchmarks import comparison_text, enough, gate, report_text
 from edgekit_benchmarks.bench import bench, steps
 from edgekit_benchmarks.bench_outputs import Outputs
 from edgekit_benchmarks.bench_request import BenchRequest
@@ -96,6 +96,8 @@ def bench_files(
     read += [Path(text.partition(":")[0]) for text in (request.input, request.accuracy) if text]
     check_outputs(wanted.values(), read)
     with Outputs(wanted, request, force=force) as files, make_report(steps(request)) as report:
+        for text in enough.warnings(request, before, limits):
+            report.note(text)
         result = bench(request, report, check=files.check, save=files.write)
     benched = Benched(result=result, unwritten=tuple(files.errors))
     if before is None or not result.rows:

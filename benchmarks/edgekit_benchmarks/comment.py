@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from edgekit_benchmarks.comparison import Comparison, RowChange
-from edgekit_benchmarks.comparison_text import cells, shown
+from edgekit_benchmarks.comparison_text import cells, headings, shown
 from edgekit_benchmarks.gate import Decision
+from edgekit_benchmarks.report_numbers import counted
 
 MARK = "<!-- edgekit compare -->"
 """The first line, so that a script can find its comment again and replace it."""
@@ -31,7 +32,8 @@ def _lines(comparison: Comparison, decisions: Sequence[Decision]) -> Iterator[st
     if bad:
         yield ""
     asked = {decision.limit.metric for decision in decisions}
-    yield "| | | before | after | ratio [95 %] | |"
+    every = [change for row in comparison.rows for change in shown(row, asked)]
+    yield f"| {' | '.join(['', *headings(every)])} |"
     yield "| --- | --- | ---: | ---: | ---: | --- |"
     for row in comparison.rows:
         yield from _rows(row, asked)
@@ -87,13 +89,15 @@ def _details(comparison: Comparison) -> Iterator[str]:
         yield f"- {_cell(name)}: {_cell(told or 'unknown')}"
         yield from (f"- {_cell(name)}: {_cell(text)}" for text in target.doubts)
     for row in comparison.rows:
-        counts = f"{row.before.processes} and {row.after.processes} processes"
-        samples = f"{row.before.sample_count:,} and {row.after.sample_count:,} samples"
+        counts = (
+            f"{row.before.processes} and {counted(row.after.processes, 'process', 'processes')}"
+        )
+        samples = f"{row.before.sample_count:,} and {counted(row.after.sample_count, 'sample')}"
         yield f"- {_cell(row.label)}: {_cell(row.after.runtime)}; {counts}, {samples}"
         yield from (f"- {_cell(row.label)}: {_cell(text)}" for text in row.after.doubts)
     yield ""
     yield (
-        "Ratio: after over before, the median over all pairs of processes, with its 95 % interval "
+        "Ratio: after over before, the median over all pairs of processes, with its interval "
         "(Mann-Whitney). A verdict needs an interval 3 % away from 1 for times, 1 % for memory."
     )
     yield ""

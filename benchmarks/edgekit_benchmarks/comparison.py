@@ -10,7 +10,8 @@ from typing import Any
 from edgekit.errors import UsageError
 from edgekit_benchmarks.machine import differences
 from edgekit_benchmarks.metric import METRICS, Change, change
-from edgekit_benchmarks.ratio import Ratio, unpaired_values
+from edgekit_benchmarks.ratio import Ratio, can_compare, enough_to_compare, unpaired_values
+from edgekit_benchmarks.report_numbers import counted, factor_enclosed
 from edgekit_benchmarks.result import BenchmarkResult, Row
 
 _MOVED = 0.05
@@ -208,10 +209,13 @@ def _notes(row: RowChange) -> Iterator[str]:
         yield f"{row.label}: measured with made-up inputs"
     if (speed := row.machine) is not None:
         yield (
-            f"{row.label}: the machine itself took {speed.value:.2f} times [{speed.low:.2f}, "
-            f"{speed.high:.2f}] as long for the same work; the intervals are widened by that"
+            f"{row.label}: the machine itself took "
+            f"{factor_enclosed(speed.value, speed.low, speed.high)} as long for the same work; the "
+            "intervals are widened by that"
         )
-    fewest = min(row.before.processes, row.after.processes)
-    median = row.change("p50")
-    if median is not None and median.ratio is not None and not median.ratio.is_sure:
-        yield f"{row.label}: {fewest} processes are too few to show a difference; 4 are needed"
+    ours, theirs = row.before.processes, row.after.processes
+    if not can_compare(ours, theirs):
+        yield (
+            f"{row.label}: {ours} and {counted(theirs, 'process', 'processes')} are too few to "
+            f"tell a difference; {enough_to_compare()} in each are enough"
+        )

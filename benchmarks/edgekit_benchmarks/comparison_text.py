@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from edgekit.cli.table import aligned, printable, size_text
+from edgekit.cli.table import aligned, printable
 from edgekit_benchmarks.comparison import Comparison, RowChange
 from edgekit_benchmarks.gate import Decision
 from edgekit_benchmarks.metric import Change
+from edgekit_benchmarks.report_numbers import (
+    confidence_text,
+    duration,
+    factor,
+    factor_enclosed,
+    share,
+    size,
+)
 
 
 def lines(comparison: Comparison, decisions: Sequence[Decision]) -> Iterator[str]:
@@ -16,7 +24,7 @@ def lines(comparison: Comparison, decisions: Sequence[Decision]) -> Iterator[str
     for row in comparison.rows:
         same = ", the same file" if row.is_same_file else ""
         yield f"{printable(row.label)}{same}"
-        table = [cells(one) for one in shown(row, told)]
+        table = [headings(shown(row, told)), *(cells(one) for one in shown(row, told))]
         yield from (f"  {line}" for line in aligned(table, left=(0, 4)))
         yield from (f"  INVALID: {printable(text)}" for text in row.invalid)
     for title, rows in (
@@ -36,6 +44,12 @@ def lines(comparison: Comparison, decisions: Sequence[Decision]) -> Iterator[str
 def shown(row: RowChange, asked: set[str]) -> list[Change]:
     """What can be compared, and what was asked for."""
     return [one for one in row.changes if not one.reason or one.metric.name in asked]
+
+
+def headings(changes: Sequence[Change]) -> list[str]:
+    """Of the columns of `cells`, with the confidence that all the intervals have at least."""
+    known = [one.ratio.confidence for one in changes if one.ratio and not one.metric.is_exact]
+    return ["", "before", "after", f"ratio {confidence_text(known)}", ""]
 
 
 def cells(change: Change) -> list[str]:
@@ -59,24 +73,16 @@ def extent(change: Change) -> str:
     if ratio is None:
         return ""
     if change.metric.is_exact:
-        return f"{ratio.value:.3f}x"
-    return f"{ratio.value:.3f}x [{ratio.low:.3f}, {ratio.high:.3f}]"
+        return factor(ratio.value)
+    return factor_enclosed(ratio.value, ratio.low, ratio.high)
 
 
 def amount(value: float | None, kind: str) -> str:
     """A measured value for people.
 
     >>> amount(33_512, "time"), amount(5_000_000, "bytes"), amount(0.9123, "share")
-    ('33.5 us', '5,000 kB', '91.23 %')
+    ('33.5 µs', '5.00 MB', '91.2 %')
     """
     if value is None:
         return ""
-    if kind == "share":
-        return f"{value:.2%}".replace("%", " %")
-    if kind == "bytes":
-        return size_text(round(value))
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if value >= size:
-            digits = 2 if value < 10 * size else 1 if value < 100 * size else 0
-            return f"{value / size:,.{digits}f} {unit}"
-    return f"{value:.0f} ns"
+    return {"share": share, "bytes": size, "time": duration}[kind](value)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from edgekit_benchmarks.report_numbers import percent
+
 Facts = Mapping[str, Any]
 Watch = Sequence[Mapping[str, Any]]
 Found = Iterator[tuple[bool, str]]
@@ -158,7 +160,7 @@ def _others(watch: Watch) -> Found:
         span = ((watch[-1].get("t_ns") or 0) - (watch[0].get("t_ns") or 0)) / 1e9
         stolen = (_step(watch[0], watch[-1], "steal_ticks") or 0) * _TICK_S
         if span > 0 and stolen / span > _STOLEN:
-            yield False, f"other virtual machines stole {stolen / span:.0%} of a processor"
+            yield False, f"other virtual machines stole {percent(stolen / span)} of a processor"
         pages = sum(_step(watch[0], watch[-1], name) or 0 for name in ("swap_in", "swap_out"))
         if pages > 0:
             yield False, f"{pages:,.0f} pages were swapped meanwhile"

@@ -26,7 +26,7 @@ Of a row (`judged`):
 | processes | | fewer than 6: no interval of 95 % |
 | interval of the median, to either side | | over 5 % |
 | standard deviation of the samples | | over 10 % of their mean |
-| samples more than 50 % from the mean | | over 1 % of them |
+| samples of over 1.5 times the median; of under half of it | | over 1 % |
 | medians of the processes | | slowest over 1.5 times the fastest |
 | the reference loop of a process, against its median | | over 10 % slower |
 | first tenth of a process against its rest | | over 5 % slower, in most |
@@ -49,11 +49,11 @@ from itertools import chain
 from typing import Any
 
 from edgekit_benchmarks import disturbances
-from edgekit_benchmarks.percentile import CONFIDENCE, nearest_rank, needed
+from edgekit_benchmarks.percentile import CONFIDENCE, enough_processes, nearest_rank, needed
+from edgekit_benchmarks.report_numbers import duration, percent
 from edgekit_benchmarks.result import Row, TargetRecord
 
 INVALID = "INVALID: "
-_ENOUGH_PROCESSES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,12 +135,12 @@ def _of_counts(row: Row) -> Iterator[tuple[bool, str]]:
         )
     elif count < needed(90):
         yield False, f"{count} samples are too few for p90; at least {needed(90)} are needed"
-    if row.processes < _ENOUGH_PROCESSES:
+    if row.processes < enough_processes():
         yield (
             False,
             f"{row.processes} process{_plural(row.processes, 'es are', ' is')} too few for an "
-            f"interval of {CONFIDENCE:.0%}; "
-            f"at least {_ENOUGH_PROCESSES} are needed",
+            f"interval of {percent(CONFIDENCE)}; "
+            f"at least {enough_processes()} are needed",
         )
 
 
@@ -149,15 +149,18 @@ def _of_spread(row: Row) -> Iterator[tuple[bool, str]]:
     assert middle is not None
     off = max(middle.value - middle.low, middle.high - middle.value) / middle.value
     if off > 0.05:
-        yield False, f"the median is not known better than by {off:.0%}"
+        yield False, f"the median is not known better than by {percent(off)}"
     samples = list(chain.from_iterable(row.samples_ns))
     mean = statistics.fmean(samples)
     deviation = statistics.pstdev(samples, mean)
     if deviation > mean / 10:
-        yield False, f"the standard deviation is {deviation / mean:.0%} of the mean"
-    far = sum(abs(sample - mean) > mean / 2 for sample in samples) / len(samples)
-    if far > 0.01:
-        yield False, f"{far:.1%} of the samples are more than 50% from the mean"
+        yield False, f"the standard deviation is {percent(deviation / mean)} of the mean"
+    slow = sum(sample > 1.5 * middle.value for sample in samples) / len(samples)
+    if slow > 0.01:
+        yield False, f"a long tail: {percent(slow)} of the samples take over 1.5 times the median"
+    quick = sum(sample < middle.value / 2 for sample in samples) / len(samples)
+    if quick > 0.01:
+        yield False, f"{percent(quick)} of the samples take less than half the median"
     medians = [nearest_rank(run, 50) for run in row.samples_ns]
     if max(medians) > 1.5 * min(medians):
         yield False, f"its slowest process took {max(medians) / min(medians):.1f} times its fastest"
@@ -168,7 +171,7 @@ def _of_reference(row: Row) -> Iterator[tuple[bool, str]]:
     loops = [min(run) for run in row.reference_ns if run]
     if loops and max(loops) > 1.1 * statistics.median(loops):
         slower = max(loops) / statistics.median(loops) - 1
-        yield False, f"the machine itself was {slower:.0%} slower in one process than in most"
+        yield False, f"the machine itself was {percent(slower)} slower in one process than in most"
 
 
 def _of_order(row: Row) -> Iterator[tuple[bool, str]]:
@@ -181,7 +184,7 @@ def _of_order(row: Row) -> Iterator[tuple[bool, str]]:
     if excess and sum(one > 0.05 for one in excess) > len(excess) / 2:
         yield (
             False,
-            f"processes begin {statistics.median(excess):.0%} slower than they go on: "
+            f"processes begin {percent(statistics.median(excess))} slower than they go on: "
             "the warm-up was too short",
         )
 
@@ -190,12 +193,15 @@ def _of_timer(row: Row, target: TargetRecord) -> Iterator[tuple[bool, str]]:
     if target.timer_ns:
         steps = row.p50_ns * row.repeats / target.timer_ns
         if steps < 1000:
-            text = f"a sample is {steps:.0f} steps of the clock ({target.timer_ns:g} ns each)"
+            text = f"a sample is {steps:.0f} steps of the clock ({duration(target.timer_ns)} each)"
             yield steps < 100, f"{text}; 1,000 are needed"
     if target.empty_call_ns:
         share = target.empty_call_ns / row.repeats / row.p50_ns
         if share > 0.01:
-            yield False, f"timing nothing takes {target.empty_call_ns:g} ns, {share:.0%} of this"
+            yield (
+                False,
+                f"timing nothing takes {duration(target.empty_call_ns)}, {percent(share)} of this",
+            )
 
 
 def _plural(count: int, many: str, one: str = "") -> str:

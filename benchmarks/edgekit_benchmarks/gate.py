@@ -25,6 +25,8 @@ from typing import Any, Literal
 from edgekit.errors import UsageError
 from edgekit_benchmarks.comparison import Comparison, RowChange
 from edgekit_benchmarks.metric import METRICS, Change
+from edgekit_benchmarks.ratio import TOO_FEW, enough_to_compare
+from edgekit_benchmarks.report_numbers import counted, factor, factor_enclosed
 
 Outcome = Literal["passed", "failed", "undecided"]
 
@@ -136,7 +138,9 @@ def _decided(row: RowChange, limit: Limit) -> Decision:
     elif change.metric.is_exact:
         assert change.ratio is not None
         outcome = "failed" if change.ratio.value > 1 + limit.amount + 1e-12 else "passed"
-        text = f"{change.difference:+,.0f} bytes, {change.ratio.value:.4f} times"
+        assert change.difference is not None
+        more = "+" if change.difference >= 0 else ""
+        text = f"{more}{counted(round(change.difference), 'byte')}, {factor(change.ratio.value)}"
     elif row.invalid:
         outcome, text = _undecided("; ".join(row.invalid))
     else:
@@ -157,9 +161,11 @@ def _accuracy(change: Change, limit: Limit) -> tuple[Outcome, str]:
 def _measured(change: Change, limit: Limit) -> tuple[Outcome, str]:
     ratio = change.ratio
     assert ratio is not None
-    text = f"{ratio.value:.3f} times [{ratio.low:.3f}, {ratio.high:.3f}]"
+    text = factor_enclosed(ratio.value, ratio.low, ratio.high)
     if not ratio.is_sure:
-        return _undecided(f"{text}: too few processes for an interval of 95 %; measure 4 or more")
+        return _undecided(
+            f"{text}: {TOO_FEW}; {enough_to_compare()} in each of the results are enough"
+        )
     if ratio.value > 1 + limit.amount:
         if ratio.low > 1 + min(limit.amount, ratio.noise):
             return "failed", text

@@ -35,6 +35,17 @@ class Enclosed:
     """What the interval really has: at least 0.95 where the count allows it, else less."""
 
 
+def enough_processes() -> int:
+    """How many processes it takes to enclose a median, or a ratio in turn, with 95 %.
+
+    All of n observations lie on one side of the true median with a probability of ``2 / 2**n``.
+
+    >>> enough_processes()
+    6
+    """
+    return next(count for count in range(1, 64) if 2 * 0.5**count <= 1 - CONFIDENCE)
+
+
 @cache
 def needed(percent: float) -> int:
     """How many samples it takes to print the percentile.

@@ -25,14 +25,15 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from edgekit_benchmarks.percentile import CONFIDENCE, nearest_rank, of_medians
 
 Chunks = Sequence[Sequence[float]]
-Verdict = Literal["faster", "slower", "no difference shown", "invalid"]
+TOO_FEW: Final = "too few processes to tell"
+Verdict = Literal["faster", "slower", "no difference shown", "too few processes to tell", "invalid"]
 
 NOISE = 0.01
 """Ratios within one percent of 1 are not told apart, however narrow their interval."""
@@ -66,9 +67,11 @@ class Ratio:
         """Faster or slower only where the interval says so, by more than the noise."""
         if not self.valid:
             return "invalid"
-        if self.is_sure and self.high < 1 - self.noise:
+        if not self.is_sure:
+            return TOO_FEW
+        if self.high < 1 - self.noise:
             return "faster"
-        return "slower" if self.is_sure and self.low > 1 + self.noise else "no difference shown"
+        return "slower" if self.low > 1 + self.noise else "no difference shown"
 
 
 def paired(
@@ -187,6 +190,27 @@ def unpaired_values(
         noise=noise,
         valid=valid,
     )
+
+
+def can_compare(ours: int, theirs: int) -> bool:
+    """Whether results of so many processes can be compared with 95 %.
+
+    All values of one side are above all of the other by chance with a probability of 2 in all the
+    ways to choose which processes are whose.
+
+    >>> can_compare(3, 3), can_compare(4, 4), can_compare(2, 9)
+    (False, True, True)
+    """
+    return _cut(*sorted((ours, theirs)))[1] >= CONFIDENCE
+
+
+def enough_to_compare() -> int:
+    """How many processes either of two results needs to be compared.
+
+    >>> enough_to_compare()
+    4
+    """
+    return next(count for count in range(1, 64) if can_compare(count, count))
 
 
 _EXACT_UP_TO = 60

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from edgekit_benchmarks.percentile import CONFIDENCE
-from edgekit_benchmarks.report_numbers import duration, is_number, size
+from edgekit_benchmarks.report_numbers import confidence_text, duration, is_number, size
 from edgekit_benchmarks.result import BenchmarkResult, TargetRecord
 
 Pairs = list[tuple[str, str]]
@@ -93,9 +93,18 @@ def how(result: BenchmarkResult) -> Pairs:
 
 def confidence(result: BenchmarkResult) -> str:
     """Of the intervals of p50: ``95 %`` if there were processes enough, else less."""
-    found = [row.of_percentile(50) for row in result.rows]
-    least = min((one.confidence for one in found if one is not None), default=CONFIDENCE)
+    least = min(_confidences(result), default=CONFIDENCE)
     return "95 %" if least >= CONFIDENCE else f"only {100 * least:.0f} %, of few processes,"
+
+
+def interval_heading(result: BenchmarkResult) -> str:
+    """What the column of the medians calls their intervals: ``[95 %]``, or what they have."""
+    return confidence_text(_confidences(result))
+
+
+def _confidences(result: BenchmarkResult) -> list[float]:
+    found = [row.of_percentile(50) for row in result.rows]
+    return [one.confidence for one in found if one is not None]
 
 
 def command(result: BenchmarkResult) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from edgekit_benchmarks.doubts import INVALID
-from edgekit_benchmarks.report_environment import confidence, environment, how
+from edgekit_benchmarks.report_environment import confidence, environment, how, interval_heading
 from edgekit_benchmarks.report_numbers import DASH, duration, enclosed, share, size
 from edgekit_benchmarks.report_remembered import remembered
 from edgekit_benchmarks.report_rows import (
@@ -19,12 +19,13 @@ from edgekit_benchmarks.report_rows import (
     reasons,
     replication,
     shared_doubts,
+    threads_text,
     words,
 )
 from edgekit_benchmarks.report_verdict import sentences
 from edgekit_benchmarks.result import BenchmarkResult, Row
 
-_HEADINGS = ("size", "threads", "p50 [95 %]", "p90", "load", "first", "peak memory")
+_HEADINGS = ("p90", "load", "first", "peak memory")
 
 
 def to_markdown(result: BenchmarkResult) -> str:
@@ -65,7 +66,13 @@ def _lines(result: BenchmarkResult) -> Iterator[str]:
 def _table(result: BenchmarkResult) -> Iterator[str]:
     accuracy = any(row.accuracy for row in result.rows)
     several, targets = len(result.rows) > 1, len(result.targets) > 1
-    numbers = [*_HEADINGS, *(["accuracy"] if accuracy else [])]
+    numbers = [
+        "size",
+        "threads",
+        f"p50 {interval_heading(result)}",
+        *_HEADINGS,
+        *(["accuracy"] if accuracy else []),
+    ]
     headings = [
         "file",
         *(["target"] if targets else []),
@@ -137,7 +144,7 @@ def _doubts(result: BenchmarkResult) -> Iterator[str]:
         if mine:
             yield f"{name}: {'; '.join(mine)}"
     for failure in result.failures:
-        threads = "" if failure.threads is None else f", {failure.threads} threads"
+        threads = "" if failure.threads is None else f", {threads_text(failure.threads)}"
         where = f"{failure.path}{threads} on {failure.target}".strip()
         yield f"not measured: {where}: {failure.error}"
 

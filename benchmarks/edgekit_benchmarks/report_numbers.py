@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from edgekit_benchmarks.percentile import Enclosed
+from edgekit_benchmarks.percentile import CONFIDENCE, Enclosed
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
@@ -110,25 +110,30 @@ def size(size_bytes: float) -> str:
 
 
 def factor(value: float) -> str:
-    """How many times.
+    """How many times; so many decimals that what is not 1 is not told as 1.
 
-    >>> [factor(value).rstrip(TIMES) for value in (2.913, 1.0449, 46.2, 312.0)]
-    ['2.9', '1.04', '46', '312']
+    >>> [factor(value).rstrip(TIMES) for value in (2.913, 1.0449, 46.2, 312.0, 1.0002)]
+    ['2.9', '1.04', '46', '312', '1.0002']
     """
-    return f"{value:,.{_factor_decimals(value)}f}{TIMES}"
+    places = _factor_decimals(value)
+    if 0 < abs(value - 1) < 0.01:
+        places = 3 if abs(value - 1) >= 0.0005 else 4
+    return f"{value:,.{places}f}{TIMES}"
 
 
 def factor_enclosed(value: float, low: float, high: float) -> str:
-    """How many times, and the interval; two decimals where one would hide it.
+    """How many times, and the interval; more decimals where fewer would hide it.
 
     >>> factor_enclosed(2.913, 2.84, 3.02).split(TIMES)
     ['2.9', ' [2.8, 3.0]']
     >>> factor_enclosed(2.913, 2.909, 2.918).split(TIMES)
     ['2.91', ' [2.91, 2.92]']
+    >>> factor_enclosed(1.101, 1.093, 1.108).split(TIMES)
+    ['1.101', ' [1.093, 1.108]']
     """
     places = _factor_decimals(value)
     if value < 10 and high - low < 0.1:
-        places = 2
+        places = 3 if value < 2 and high - low < 0.02 else 2
     return f"{value:,.{places}f}{TIMES} [{low:,.{places}f}, {high:,.{places}f}]"
 
 
@@ -143,6 +148,36 @@ def share(value: float) -> str:
     ('92.5 %', '100.0 %')
     """
     return f"{100 * value:.1f} %"
+
+
+def confidence_text(found: Iterable[float]) -> str:
+    """What intervals are called in a heading: never more than the least of them has.
+
+    >>> confidence_text([0.961, 0.97]), confidence_text([0.961, 0.75]), confidence_text([0.0])
+    ('[95 %]', '[only 75 %]', '[of one process]')
+    """
+    least = min(found, default=CONFIDENCE)
+    if least >= CONFIDENCE:
+        return f"[{100 * CONFIDENCE:.0f} %]"
+    return f"[only {100 * least:.0f} %]" if least > 0 else "[of one process]"
+
+
+def percent(value: float) -> str:
+    """A share as a rough percentage, for sentences.
+
+    >>> percent(0.57), percent(0.0123), percent(-0.002)
+    ('57 %', '1.2 %', '-0.2 %')
+    """
+    return f"{100 * value:,.{0 if abs(value) >= 0.0995 else 1}f} %"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with its noun.
+
+    >>> counted(1, "process", "processes"), counted(2500, "sample")
+    ('1 process', '2,500 samples')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def is_number(value: object) -> TypeGuard[float]:

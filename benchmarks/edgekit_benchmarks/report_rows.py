@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from edgekit_benchmarks.doubts import INVALID
-from edgekit_benchmarks.report_numbers import duration, factor, factor_enclosed, is_number
+from edgekit_benchmarks.ratio import TOO_FEW
+from edgekit_benchmarks.report_numbers import duration, factor, factor_enclosed, is_number, share
 from edgekit_benchmarks.result import BenchmarkResult, Row, TargetRecord
 
 EMULATED = "emulated: not a timing"
@@ -29,6 +30,11 @@ class Against:
     verdict: str
 
     @property
+    def is_open(self) -> bool:
+        """Whether nobody knows which is faster: no difference shown, or too few processes."""
+        return self.verdict not in ("faster", "slower", "invalid")
+
+    @property
     def text(self) -> str:
         """``2.9x [2.8, 3.0] faster``, with what the interval allows to say."""
         if self.verdict == "faster":
@@ -37,7 +43,7 @@ class Against:
             return f"{factor_enclosed(self.value, self.low, self.high)} slower"
         if self.verdict == "invalid":
             return "INVALID"
-        return f"no difference shown, {self.inverse}"
+        return f"{self.verdict}, {self.inverse}"
 
     @property
     def inverse(self) -> str:
@@ -125,6 +131,10 @@ def _told_apart(found: Sequence[str]) -> tuple[str, ...]:
 def threads_text(threads: int) -> str:
     """``1 thread``, ``2 threads``."""
     return f"{threads} thread{'' if threads == 1 else 's'}"
+
+
+def _threads(given: object) -> str:
+    return threads_text(given) if isinstance(given, int) else "unknown threads"
 
 
 def is_emulated(result: BenchmarkResult, row: Row) -> bool:
@@ -229,8 +239,8 @@ def replication(result: BenchmarkResult) -> tuple[tuple[bool, str], ...]:
             found = ", ".join(duration(value) for value in medians if is_number(value))
             name = PurePath(str(given.get("path"))).name
             outcome = "replicated" if passed else "NOT REPLICATED"
-            row = f"{name}, {given.get('threads')} threads on {given.get('target')}"
-            text = f"{outcome}: {row}: {found}, up to {off:.1%} from their median"
+            row = f"{name}, {_threads(given.get('threads'))} on {given.get('target')}"
+            text = f"{outcome}: {row}: {found}, up to {share(off)} from their median"
             told.append((passed, text))
     return tuple(told)
 
@@ -244,9 +254,10 @@ def words(result: BenchmarkResult, compared: Against) -> tuple[str, str]:
     files = file_names(result)
     _, reference = apart(row, other, (files[compared.row], files[compared.to]))
     size = smaller(row, other)
-    if compared.verdict == "no difference shown":
+    if compared.is_open:
         added = f", though {size}" if size else ""
-        return compared.verdict, f"to {reference}, {compared.inverse}{added}"
+        joined = "it from" if compared.verdict == TOO_FEW else "to"
+        return compared.verdict, f"{joined} {reference}, {compared.inverse}{added}"
     return compared.text, f"than {reference}{f' and {size}' if size else ''}"
 
 

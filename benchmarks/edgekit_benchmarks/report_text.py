@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from edgekit.cli.table import aligned, printable
+from edgekit_benchmarks.report_environment import interval_heading
 from edgekit_benchmarks.report_markdown import accuracy_text
 from edgekit_benchmarks.report_numbers import duration, enclosed, share, size
 from edgekit_benchmarks.report_rows import (
@@ -77,7 +78,7 @@ def _table(result: BenchmarkResult) -> list[list[str]]:
         ("target", lambda _, row: row.target if several else ""),
         ("threads", lambda _, row: str(row.threads)),
         ("size", lambda _, row: size(row.size_bytes)),
-        ("p50 [95 %]", lambda _, row: _median(result, row)),
+        (f"p50 {interval_heading(result)}", lambda _, row: _median(result, row)),
         ("p90", lambda _, row: _time(result, row, _percentile(row, 90))),
         ("load", lambda _, row: _time(result, row, row.of_starts("load_ns"))),
         ("first", lambda _, row: _time(result, row, row.of_starts("first_inference_ns"))),
@@ -156,5 +157,5 @@ def _agreement(result: BenchmarkResult) -> Iterator[str]:
         medians = ", ".join(duration(one) for one in told["p50_ns"])
         yield (
             f"{outcome}: {told['path']}, {threads_text(told['threads'])} on {told['target']}: "
-            f"{medians}, up to {told['off']:.1%} from their median"
+            f"{medians}, up to {share(told['off'])} from their median"
         )

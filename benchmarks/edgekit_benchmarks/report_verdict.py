@@ -18,7 +18,7 @@ from edgekit_benchmarks.report_rows import (
 )
 from edgekit_benchmarks.result import BenchmarkResult
 
-_ORDER = ("faster", "no difference shown", "slower")
+_ORDER = {"faster": 0, "slower": 2}
 _MOST = 8
 """More comparisons than that are for the table."""
 
@@ -52,14 +52,14 @@ def _of_target(result: BenchmarkResult, name: str, rows: Sequence[int]) -> list[
     warned = [f"INVALID, not to be used: {invalid} of {len(rows)} rows."] if invalid else []
     if not compared:
         return [_fastest(result, rows, where), *warned]
-    compared.sort(key=lambda one: (_ORDER.index(one.verdict), one.value))
+    compared.sort(key=lambda one: (_ORDER.get(one.verdict, 1), one.value))
     by_name: dict[str, list[Against]] = {}
     for one in sorted(compared, key=lambda one: _first(result, rows, one)):
         by_name.setdefault(result.rows[one.row].name, []).append(one)
     groups = [sorted(group, key=compared.index) for group in by_name.values()]
     if len({result.rows[one.to].name for one in compared}) < len(groups):
         groups = [compared]  # different models are compared with each other
-    comma = "," if groups[0][0].verdict == "no difference shown" else ""
+    comma = "," if groups[0][0].is_open else ""
     told = [f"{_told(result, groups[0][0])}{comma} on {where}."]
     rest = groups[0][1:] if len(groups) == 1 else [group[0] for group in groups[1:]]
     if 0 < len(rest) < _MOST:
@@ -78,7 +78,7 @@ def _told(result: BenchmarkResult, one: Against) -> str:
     several = len({one.threads for one in result.rows}) > 1
     name = file_names(result)[one.row] + (f" with {threads_text(row.threads)}" if several else "")
     verdict, rest = words(result, one)
-    return f"{name}{':' if one.verdict == 'no difference shown' else ' is'} {verdict} {rest}"
+    return f"{name}{':' if one.is_open else ' is'} {verdict} {rest}"
 
 
 def _fastest(result: BenchmarkResult, rows: Sequence[int], where: str) -> str:

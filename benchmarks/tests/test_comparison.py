@@ -6,6 +6,7 @@ import pytest
 from edgekit.errors import UsageError
 from edgekit_benchmarks import comparison_text
 from edgekit_benchmarks.comparison import Comparison, compare, reference
+from edgekit_benchmarks.report_numbers import TIMES
 from edgekit_benchmarks.result import BenchmarkResult, FailureRecord
 from edgekit_benchmarks.simulated import FACTS, Noise, Simulated, simulated
 
@@ -171,8 +172,20 @@ def test_a_percentile_without_enough_samples_is_left_out() -> None:
 
 def test_too_few_processes_are_told() -> None:
     found = of(replace(ONE, processes=3), replace(OTHER, processes=3, median_ns=2e6))
-    assert verdicts(found)["p50"] == "no difference shown"
-    assert any("3 processes are too few" in note for note in found.notes)
+    assert verdicts(found)["p50"] == "too few processes to tell"
+    assert "3 and 3 processes are too few to tell" in found.notes[0]
+    assert "4 in each are enough" in found.notes[0]
+    text = "\n".join(comparison_text.lines(found, ()))
+    assert "ratio [only 90 %]" in text
+    assert "no difference" not in text.split("load")[0]
+
+
+def test_numbers_are_those_of_every_report() -> None:
+    text = "\n".join(comparison_text.lines(of(ONE, replace(OTHER, median_ns=35_300)), ()))
+    (line,) = (line for line in text.splitlines() if line.startswith("  p50"))
+    assert line.split()[1:5] == ["1.00", "ms", "35.3", "µs"]
+    assert TIMES in line
+    assert "ratio [95 %]" in text
 
 
 def test_accuracy_on_other_data_is_not_compared() -> None:

@@ -175,7 +175,7 @@ def test_what_happens_between_two_processes_is_not_counted() -> None:
 def test_stolen_time_and_swapped_pages_are_doubts() -> None:
     found = target(looks(steal_ticks=[100, 105, 110], swap_in=[0, 0, 8], swap_out=[1, 1, 1]))
     assert found.valid
-    assert told(found, "stole 5% of a processor")
+    assert told(found, "stole 5.0 % of a processor")
     assert told(found, "8 pages were swapped")
 
 
@@ -208,26 +208,34 @@ def test_a_median_nobody_knows_is_a_doubt() -> None:
     spread = tuple((1e6 * (1 + 0.2 * i),) * 20 for i in range(9))
     found = row(samples_ns=spread)
     assert found.valid
-    assert told(found, "the median is not known better than by 33%")
+    assert told(found, "the median is not known better than by 33 %")
     assert told(found, "its slowest process took 2.6 times its fastest")
 
 
 def test_scattered_samples_are_a_doubt() -> None:
     found = row(samples_ns=((1e6, 1e6, 1e6, 2e6) * 10,) * 9)
     assert found.valid
-    assert told(found, "the standard deviation is 35% of the mean")
-    assert told(found, "25.0% of the samples are more than 50% from the mean")
+    assert told(found, "the standard deviation is 35 % of the mean")
+    assert told(found, "a long tail: 25 % of the samples take over 1.5 times the median")
+
+
+def test_what_is_long_is_measured_from_the_median_that_a_long_tail_leaves_where_it_is() -> None:
+    """One in fifty took 40 times as long: the mean is 1.8 times what nearly all took."""
+    found = row(samples_ns=((1e6,) * 49 + (40e6,),) * 9)
+    assert told(found, "a long tail: 2.0 % of the samples take over 1.5 times the median")
+    assert not told(found, "less than half")
+    assert told(row(samples_ns=((1e6,) * 49 + (4e5,),) * 9), "2.0 % of the samples take less than")
 
 
 def test_one_late_sample_in_many_is_none() -> None:
     assert row(samples_ns=((1e6,) * 999 + (5e6,),) * 9).doubts == (
-        "the standard deviation is 13% of the mean",
+        "the standard deviation is 13 % of the mean",
     )
 
 
 def test_a_warm_up_that_was_too_short_is_a_doubt() -> None:
     found = row(samples_ns=((1.2e6,) * 10 + (1e6,) * 90,) * 9)
-    assert told(found, "processes begin 20% slower than they go on")
+    assert told(found, "processes begin 20 % slower than they go on")
 
 
 @pytest.mark.parametrize(("timer_ns", "valid"), [(5_000, True), (50_000, False)])
@@ -243,7 +251,7 @@ def test_repeating_within_a_sample_makes_up_for_the_clock() -> None:
 
 def test_an_empty_call_that_weighs_is_a_doubt() -> None:
     found = doubts.judged(QUIET, replace(TARGET, empty_call_ns=20_000))
-    assert told(found, "timing nothing takes 20000 ns, 2% of this")
+    assert told(found, "timing nothing takes 20.0 µs, 2.0 % of this")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +261,7 @@ def test_an_empty_call_that_weighs_is_a_doubt() -> None:
         ({"preempted": (5,) * 9}, "another program had its processor 45 times in 360 samples"),
         ({"major_faults": (0,) * 8 + (2,)}, "waited for the disk 2 times"),
         ({"input": InputRecord(source="random", random=True)}, "the inputs are made up (random)"),
-        ({"reference_ns": ((100.0,),) * 8 + ((150.0, 140.0),)}, "the machine itself was 40% slow"),
+        ({"reference_ns": ((100.0,),) * 8 + ((150.0, 140.0),)}, "the machine itself was 40 % slow"),
     ],
 )
 def test_other_doubts_about_a_row(more: dict[str, Any], said: str) -> None:

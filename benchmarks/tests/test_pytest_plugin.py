@@ -106,7 +106,7 @@ def test_a_regression_fails_with_the_limit_and_the_number(
     results(1.2)
     told = suite({"p50": "5%"})
     assert "1 failed" in told
-    assert "p50=5%: 1.200 times" in told
+    assert "p50=5%: 1.20" in told
 
 
 def test_what_cannot_be_decided_is_skipped(

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit_benchmarks.ratio import RUNS_NOISE, Ratio, paired, unpaired, unpaired_values
+from edgekit_benchmarks.percentile import enough_processes
+from edgekit_benchmarks.ratio import (
+    RUNS_NOISE,
+    Ratio,
+    can_compare,
+    enough_to_compare,
+    paired,
+    unpaired,
+    unpaired_values,
+)
 from edgekit_benchmarks.simulated import Noise
 
 VALUES = st.lists(st.integers(1, 10**6).map(float), min_size=1, max_size=12)
@@ -43,7 +52,7 @@ def of(low: float, high: float, **more: object) -> Ratio:
         (of(1.005, 1.008), "no difference shown"),
         (of(1.02, 1.04, noise=RUNS_NOISE), "no difference shown"),
         (of(1.2, 1.4, valid=False), "invalid"),
-        (Ratio(value=2, low=2, high=2, confidence=0.9375), "no difference shown"),
+        (Ratio(value=3, low=3, high=3, confidence=0.9375), "too few processes to tell"),
     ],
 )
 def test_a_verdict_needs_an_interval_off_1_by_more_than_noise(ratio: Ratio, verdict: str) -> None:
@@ -92,6 +101,17 @@ def test_the_confidence_is_that_of_all_orders_counted_one_by_one(sizes: tuple[in
 @pytest.mark.parametrize(("count", "is_sure"), [(3, False), (4, True)])
 def test_four_processes_on_either_side_are_enough(count: int, is_sure: bool) -> None:
     assert unpaired_values([2.0] * count, [1.0] * count).is_sure == is_sure
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_the_rule_of_how_many_are_enough_is_that_of_the_intervals(count: int) -> None:
+    in_turn = paired([[2.0]] * count, [[1.0]] * count)
+    assert (in_turn.verdict == "slower") == in_turn.is_sure == (count >= enough_processes())
+    between = unpaired_values([2.0] * count, [1.0] * count)
+    assert (between.verdict == "slower") == between.is_sure == (count >= enough_to_compare())
+    for other in range(1, 12):
+        found = unpaired_values([2.0] * count, [1.0] * other)
+        assert found.is_sure == can_compare(count, other)
 
 
 def test_many_processes_are_counted_by_the_normal_distribution() -> None:

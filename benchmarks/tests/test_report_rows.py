@@ -6,6 +6,7 @@ import pytest
 
 from edgekit_benchmarks.doubts import INVALID
 from edgekit_benchmarks.ratio import paired
+from edgekit_benchmarks.report_markdown import to_markdown
 from edgekit_benchmarks.report_numbers import TIMES
 from edgekit_benchmarks.report_rows import (
     against,
@@ -17,6 +18,7 @@ from edgekit_benchmarks.report_rows import (
     shared_doubts,
     words,
 )
+from edgekit_benchmarks.report_text import lines
 from edgekit_benchmarks.report_verdict import is_trusted, sentences
 from edgekit_benchmarks.result import BenchmarkResult, RatioRecord, TargetRecord
 from edgekit_benchmarks.simulated import Noise, Simulated, simulated
@@ -203,6 +205,29 @@ def test_no_difference_is_never_called_faster() -> None:
     assert f"though 1.85{TIMES} smaller" in rest
 
 
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_too_few_processes_are_no_difference_that_was_not_shown(count: int) -> None:
+    result = with_ratios(
+        simulated(row("float32", 3e6, processes=count), row("int8", processes=count))
+    )
+    found = against(result, 1)
+    assert found is not None
+    verdict, rest = words(result, found)
+    assert verdict == "too few processes to tell"
+    assert rest.startswith("it from float32, 3.00")
+    (told,) = sentences(result)
+    assert told.startswith("mnist.int8.tflite: too few processes to tell")
+    said = "\n".join(lines(result)) + to_markdown(result)
+    assert "no difference" not in said
+    assert "95 %" not in said
+
+
+def test_a_verdict_of_another_version_is_told_as_it_is() -> None:
+    ratio = replace(SAME.ratios[0], verdict="about as fast")
+    (told,) = sentences(replace(SAME, ratios=(ratio,)))
+    assert "about as fast" in told
+
+
 # ---- sentences
 
 
@@ -276,4 +301,4 @@ def test_replication_is_told_and_damaged_records_are_passed_over() -> None:
     ((passed, told),) = replication(result)
     assert not passed
     assert told.startswith("NOT REPLICATED: b.tflite")
-    assert told.endswith("1.00 ms, 1.20 ms, up to 9.0% from their median")
+    assert told.endswith("1.00 ms, 1.20 ms, up to 9.0 % from their median")

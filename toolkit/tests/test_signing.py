@@ -331,3 +331,21 @@ def test_a_public_key_may_be_its_32_bytes(model: Path, pair: tuple[bytes, bytes]
     signing.verify(model.read_bytes(), raw, "m")
     with pytest.raises(VerificationError, match="does not belong to this public key"):
         signing.verify(model.read_bytes(), bytes(32), "m")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["", "--key", "KEY"], ["FILE", "--key", ""], ["FILE", "--key", "KEY", "-o", ""]],
+    ids=["file", "key", "out"],
+)
+def test_an_empty_path_is_called_so_and_nothing_is_signed(
+    words: list[str], model: Path, key: Path
+) -> None:
+    from click.testing import CliRunner
+
+    before = model.read_bytes()
+    given = [{"FILE": str(model), "KEY": str(key)}.get(word, word) for word in words]
+    done = CliRunner().invoke(main, ["sign", *given, "--force"])
+    assert done.exit_code == 2
+    assert "the path is empty; see" in done.stderr
+    assert model.read_bytes() == before

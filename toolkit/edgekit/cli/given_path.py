@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    Base = click.Path[Path]
+    _Path = click.Path[Path | str]
 else:
-    Base = click.Path
+    _Path = click.Path
 
 
-class GivenPath(Base):
+class GivenPath(_Path):
     """A path that says something: an empty one, as of an unset variable, would be ``.``."""
 
-    def __init__(self) -> None:
-        """Of a file or a folder, there or not."""
-        super().__init__(path_type=Path)
+    def __init__(self, path_type: type[Path] | type[str] = Path) -> None:
+        """Of a file or a folder, there or not; as a text where its last character counts."""
+        super().__init__(path_type=path_type)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse and check."""

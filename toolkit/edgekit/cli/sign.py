@@ -24,7 +24,7 @@ from edgekit.quote import escaped
 @click.option(
     "-o",
     "--out",
-    type=click.Path(),
+    type=GivenPath(str),
     help="Where to write: a file, or a folder (FOLDER/, or several FILEs); else in place.",
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")

@@ -343,6 +343,8 @@ def test_an_empty_path_is_called_so_and_nothing_is_signed(
 ) -> None:
     from click.testing import CliRunner
 
+    from edgekit.cli import main
+
     before = model.read_bytes()
     given = [{"FILE": str(model), "KEY": str(key)}.get(word, word) for word in words]
     done = CliRunner().invoke(main, ["sign", *given, "--force"])

@@ -1,0 +1,1 @@
+"""The parts of ``scripts/ssh_board``: an ssh server whose logins land in an emulated board."""

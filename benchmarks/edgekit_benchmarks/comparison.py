@@ -213,6 +213,9 @@ def _notes(row: RowChange) -> Iterator[str]:
             f"{factor_enclosed(speed.value, speed.low, speed.high)} as long for the same work; the "
             "intervals are widened by that"
         )
+    for one in row.changes:
+        if one.widened:
+            yield f"{row.label}: {one.metric.name}: {one.widened}; its interval is widened by that"
     ours, theirs = row.before.processes, row.after.processes
     if not can_compare(ours, theirs):
         yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -9,7 +10,12 @@ from typing import Any, Literal
 
 from edgekit_benchmarks.percentile import nearest_rank, needed
 from edgekit_benchmarks.ratio import NOISE, RUNS_NOISE, Ratio, unpaired_values
+from edgekit_benchmarks.report_numbers import percent
 from edgekit_benchmarks.result import Row
+from edgekit_benchmarks.tail import preempted_share, undisturbed
+
+_MATTERS = 0.97
+"""A percentile that other programs may have moved by less than that is taken as it is."""
 
 Kind = Literal["time", "bytes", "share"]
 
@@ -58,6 +64,8 @@ class Change:
     """After over before; None for accuracy, and where there is a `reason`."""
     reason: str = ""
     """Why the two cannot be compared."""
+    widened: str = ""
+    """Why the interval is wider than the samples say; empty where it is not."""
 
     @property
     def difference(self) -> float | None:
@@ -97,6 +105,7 @@ class Change:
             "confidence": ratio and ratio.confidence,
             "verdict": self.verdict,
             "reason": self.reason,
+            "widened": self.widened,
         }
 
 
@@ -132,7 +141,27 @@ def change(
     if machine is not None and metric.kind == "time":
         low, high = ratio.low / max(1, machine.high), ratio.high / min(1, machine.low)
         ratio = replace(ratio, low=low, high=high)
-    return Change(metric=metric, before=ends[0], after=ends[1], ratio=ratio)
+    ratio, widened = _with_tails(metric, before, after, ratio)
+    return Change(metric=metric, before=ends[0], after=ends[1], ratio=ratio, widened=widened)
+
+
+def _with_tails(metric: Metric, before: Row, after: Row, ratio: Ratio) -> tuple[Ratio, str]:
+    """The interval with room for what other programs may have done to either side's tail."""
+    if metric.percent is None or not (any(before.preempted) or any(after.preempted)):
+        return ratio, ""
+    measured = _values(metric, before), _values(metric, after)
+    quiet = undisturbed(before, metric.percent), undisturbed(after, metric.percent)
+    medians = [[statistics.median(side) for side in sides] for sides in (quiet, measured)]
+    if all(left > _MATTERS * all_ for left, all_ in zip(*medians, strict=True)):
+        return ratio, ""
+    low = min(ratio.low, unpaired_values(quiet[1], measured[0], widen=False).low)
+    high = max(ratio.high, unpaired_values(measured[1], quiet[0], widen=False).high)
+    shares = percent(preempted_share(before)), percent(preempted_share(after))
+    widened = (
+        f"other programs took the processor in up to {shares[0]} of the earlier samples, and "
+        f"{shares[1]} of the later, and may have made the slowest {100 - metric.percent:.0f} %"
+    )
+    return replace(ratio, low=low, high=high), widened
 
 
 def _shown(metric: Metric, row: Row) -> float | None:

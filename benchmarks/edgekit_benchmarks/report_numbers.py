@@ -134,6 +134,8 @@ def factor_enclosed(value: float, low: float, high: float) -> str:
     places = _factor_decimals(value)
     if value < 10 and high - low < 0.1:
         places = 3 if value < 2 and high - low < 0.02 else 2
+    if low < 2:
+        places = max(places, 1)
     return f"{value:,.{places}f}{TIMES} [{low:,.{places}f}, {high:,.{places}f}]"
 
 

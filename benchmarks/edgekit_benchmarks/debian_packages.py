@@ -36,7 +36,10 @@ Acquire::Retries "2";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 """
-_ERROR = re.compile(r"(?:^|\.\.\.)(?:E|W|dpkg-deb: error): (.+)")
+_ERROR = re.compile(r"(?:^|\.\.\.)(?:E|W|dpkg-deb: error|tar): (.+)")
+_UNPACK = """\
+dpkg-deb --fsys-tarfile "$1" | tar -x --keep-directory-symlink --no-same-owner -C "$2"
+"""
 _LINKS = ("bin", "sbin", "lib")
 """What merged into /usr, and stands for it at the top."""
 _NEEDLESS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
@@ -130,7 +133,7 @@ def unpack_packages(packages: Sequence[Path], tree: Path, say: Say = lambda _tex
         (tree / name).symlink_to(f"usr/{name}")
     for package in packages:
         say(package.name)
-        failed = _run(["dpkg-deb", "-x", str(package), str(tree)], say)
+        failed = _run(["sh", "-c", _UNPACK, "sh", str(package), str(tree)], say)
         if failed:
             message = (
                 f"{package.name}: cannot be unpacked ({failed}); free some space, or try again"

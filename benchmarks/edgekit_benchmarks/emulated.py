@@ -1,4 +1,4 @@
-"""Emulated boards on this machine: built once in a cache folder, and run by QEMU without any rights.
+"""Emulated boards on this machine: built once in a cache folder, and run by QEMU without rights.
 
     launcher = board_launcher("pi4")
     subprocess.run([launcher, "-c", "import platform; print(platform.machine())"])
@@ -134,19 +134,29 @@ def _write_launcher(board: Board, tree: Path, final: Path) -> None:
     launcher.unlink(missing_ok=True)
     launcher.write_text(_launcher(board, final, python_of(tree).relative_to(tree)))
     launcher.chmod(0o755)
+    for name in ("python", "python3"):
+        link = tree / "edgekit/bin" / name
+        link.unlink(missing_ok=True)
+        link.symlink_to("../python")
 
 
 def _launcher(board: Board, tree: Path, python: Path) -> str:
+    """Its text.
+
+    PYTHONHOME, since what Python writes next to its modules would go to this machine's ``/usr``
+    otherwise, and since QEMU 7.2 does not look for files in the tree when 32-bit programs ask for
+    their size.
+    """
     quoted = shlex.quote(str(tree))
     return f"""#!/bin/sh
 # Python on the emulated {board.model}.
 # EDGEKIT_PYTHONPATH: more folders to import from. EDGEKIT_COUNT: a file for instruction counts.
 tree={quoted}
-export QEMU_CPU={board.cpu} QEMU_LD_PREFIX="$tree" PYTHONHASHSEED=0
+export QEMU_CPU={board.cpu} QEMU_LD_PREFIX="$tree" PYTHONHASHSEED=0 PYTHONNOUSERSITE=1
 export PYTHONPATH="$tree/{SITE}${{EDGEKIT_PYTHONPATH:+:$EDGEKIT_PYTHONPATH}}"
-export EDGEKIT_PYTHON="$tree/{LAUNCHER}"
+export PYTHONHOME="$tree/usr" EDGEKIT_PYTHON="$tree/{LAUNCHER}"
 case $PATH in "$tree/edgekit/bin":*) ;; *) export PATH="$tree/edgekit/bin:$PATH" ;; esac
-unset PYTHONHOME PYTHONSTARTUP LD_PRELOAD LD_LIBRARY_PATH VIRTUAL_ENV
+unset PYTHONSTARTUP LD_PRELOAD LD_LIBRARY_PATH VIRTUAL_ENV
 if [ -n "${{EDGEKIT_COUNT-}}" ]; then
     count=$EDGEKIT_COUNT
     unset EDGEKIT_COUNT

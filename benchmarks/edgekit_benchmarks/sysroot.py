@@ -33,6 +33,7 @@ _PROGRAMS = {
     "apt-get": "apt",
     "dpkg-deb": "dpkg",
     "gcc": "gcc",
+    "tar": "tar",
 }
 _COMMON = (
     *("python3", "libstdc++6", "libgomp1", "libatomic1", "ca-certificates", "bash", "dash"),

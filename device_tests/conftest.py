@@ -1,6 +1,8 @@
 """The runtimes of this device, and the model files they have to run.
 
-pytest device_tests [--models FOLDER]
+pytest device_tests [--models FOLDER]                      with the runtimes of this machine
+pytest device_tests --target pi5                           there: a name of `edgekit targets`
+pytest device_tests --target emulated://pi4 -m board       what every board runs
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ PACKAGES = {
     "tflite-runtime": "tflite-runtime",
     "onnxruntime": "onnxruntime",
 }
-BACKENDS = [name for name, package in PACKAGES.items() if installed_version(package)]
 MAKER = Path(__file__).resolve().parent.parent / "scripts" / "make_device_models.py"
+LOCAL = "local"
 _FOLDER = pytest.StashKey[Path]()
+_BACKENDS = pytest.StashKey[dict[str, str]]()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +69,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="model files from scripts/make_device_models.py; made once where TensorFlow is",
     )
+    parser.addoption(
+        "--target",
+        metavar="NAME",
+        default=LOCAL,
+        help="run there: a name of edgekit targets, or a URL; %(default)s is this machine",
+    )
+    parser.addoption(
+        "--wheels",
+        metavar="FOLDER",
+        type=Path,
+        help="where edgekit's own wheel is, for the test that installs it",
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    told = ", ".join(f"{PACKAGES[b]} {installed_version(PACKAGES[b])}" for b in BACKENDS)
+    told = ", ".join(f"{PACKAGES[b]} {v}" for b, v in config.stash[_BACKENDS].items())
     models = config.getoption("--models") or "made when a test needs them"
     return [f"runtimes: {told or 'none'}", f"models: {models}"]
 
@@ -91,7 +106,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     elif "backend" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("backends")
         formats = marker.args if marker else tuple(FORMATS.values())
-        backends = [name for name in BACKENDS if FORMATS[name] in formats]
+        there = metafunc.config.stash[_BACKENDS]
+        backends = [name for name in there if FORMATS[name] in formats]
         metafunc.parametrize("backend", backends)
 
 
@@ -100,6 +116,22 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "cases(keep=…): only model files for which keep(case) is true"
     )
     config.addinivalue_line("markers", "backends(format, …): only runtimes of these formats")
+    config.addinivalue_line("markers", "board: every board runs it, also emulated ones in CI")
+    config.stash[_BACKENDS] = _backends(config)
+
+
+def _backends(config: pytest.Config) -> dict[str, str]:
+    """The runtimes of the target, with their versions; connects to one that is not this machine."""
+    target = config.getoption("--target")
+    found = {package: installed_version(package) for package in PACKAGES.values()}
+    if target != LOCAL:
+        from edgekit_benchmarks.pytest_on_target import OnTarget
+
+        on_target = OnTarget(config, target, lambda: _folder(config))
+        config.pluginmanager.register(on_target, "edgekit-on-target")
+        found = dict(on_target.tested.runtimes)
+    versions = {name: found.get(package) for name, package in PACKAGES.items()}
+    return {name: version for name, version in versions.items() if version}
 
 
 def _folder(config: pytest.Config) -> Path:
@@ -137,7 +169,7 @@ def _cases(config: pytest.Config) -> list[Case]:
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     assert index["format_version"] == 1, "made by another version; make the models again"
     cases = []
-    for backend in BACKENDS:
+    for backend in config.stash[_BACKENDS]:
         for file in index["files"]:
             if file["format"] != FORMATS[backend]:
                 continue

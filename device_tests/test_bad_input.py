@@ -39,6 +39,7 @@ BAD = {
 }
 
 
+@pytest.mark.board
 @pytest.mark.parametrize("name", ["dense", "dense.batch-free", "dense.batch-4"])
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_input_is_one_error_and_the_model_works_on(

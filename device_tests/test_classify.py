@@ -25,6 +25,7 @@ def pixels(find: Find) -> np.ndarray:
     return stored
 
 
+@pytest.mark.board
 @pytest.mark.parametrize("name", ["fashion.float32", "fashion.int8", "fashion.int8.io-uint8"])
 def test_a_path_bytes_an_image_and_an_array_give_the_same(
     open_model: Open, find: Find, name: str, pixels: np.ndarray, tmp_path: Path

@@ -26,6 +26,7 @@ def _one_line(error: EdgekitError) -> bool:
     return ": " in said and "; " in said and "\n" not in said and not said.endswith(".")
 
 
+@pytest.mark.board
 @pytest.mark.cases(keep=lambda case: not case.refused_because)
 def test_a_model_file_loads_and_says_what_it_takes_and_gives(case: Any) -> None:
     with edgekit.load(case.path, backend=case.backend) as model:
@@ -37,6 +38,7 @@ def test_a_model_file_loads_and_says_what_it_takes_and_gives(case: Any) -> None:
     assert model.closed
 
 
+@pytest.mark.board
 @pytest.mark.cases(keep=lambda case: case.refused_because)
 def test_a_model_file_the_runtime_cannot_run_is_refused_with_the_reason(case: Any) -> None:
     with pytest.raises(VerificationError, match=case.refused_because) as refused:
@@ -45,6 +47,7 @@ def test_a_model_file_the_runtime_cannot_run_is_refused_with_the_reason(case: An
     assert _one_line(refused.value), refused.value
 
 
+@pytest.mark.board
 def test_the_backend_names_package_and_version(open_model: Open, backend: str) -> None:
     name, version = open_model("dense").backend.split()
     assert backend in name
@@ -79,6 +82,7 @@ def test_a_path_with_spaces_and_other_alphabets_works(
         np.testing.assert_allclose(model(ROW), SCORES, rtol=1e-6)
 
 
+@pytest.mark.board
 def test_several_threads_give_what_one_gives(open_model: Open) -> None:
     images = np.random.default_rng(1).random((3, 28, 28, 1), np.float32)
     wanted = open_model("fashion.int8.io-int8")(images)
@@ -174,6 +178,7 @@ def test_a_truncated_file_is_refused(
     assert _one_line(refused.value), refused.value
 
 
+@pytest.mark.board
 def test_a_flipped_bit_of_a_converted_file_is_noticed(find: Find, tmp_path: Path) -> None:
     whole: Path = find("fashion.int8").path
     content = bytearray(whole.read_bytes())
@@ -187,11 +192,13 @@ def test_a_flipped_bit_of_a_converted_file_is_noticed(find: Find, tmp_path: Path
         content[at] ^= 4
 
 
+@pytest.mark.board
 def test_a_converted_file_passes_its_self_test(open_model: Open) -> None:
     for name in ("fashion.float32", "fashion.int8", "fashion.int8.io-uint8", "pair", "recurrent"):
         assert open_model(name, self_test=True).self_test() > 0
 
 
+@pytest.mark.board
 def test_a_file_loads_after_a_probe_in_a_process_of_its_own(open_model: Open) -> None:
     np.testing.assert_allclose(open_model("dense", probe=True)(ROW), SCORES, rtol=1e-6)
 

@@ -14,6 +14,8 @@ Open = Callable[..., edgekit.Model]
 QUANTIZED = {"int8": (0.1, -3), "uint8": (0.0123, 131), "int16": (0.001, 0)}
 PER_CHANNEL = np.array([0.5, 0.25, 0.1], np.float32), np.array([0, 10, -10], np.float32)
 
+pytestmark = pytest.mark.board
+
 
 def _stored(real: NDArray[Any], dtype: str) -> NDArray[Any]:
     """The reference: divided in float32, rounded half to even, clipped."""

@@ -14,6 +14,7 @@ WEIGHTS = np.array([[1.0, -1.0, 0.5], [0.5, 1.0, -1.0]], np.float32)
 ROWS = np.random.default_rng(5).normal(size=(11, 2)).astype(np.float32)
 
 
+@pytest.mark.board
 @pytest.mark.parametrize("name", ["dense", "dense.batch-4", "dense.batch-free"])
 def test_any_number_of_rows_is_run(open_model: Open, name: str) -> None:
     model = open_model(name)

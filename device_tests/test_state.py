@@ -13,6 +13,8 @@ Open = Callable[..., edgekit.Model]
 Find = Callable[[str], Any]
 NAMES = ("filter", "sum", "recurrent")
 
+pytestmark = pytest.mark.board
+
 
 def _play(model: edgekit.Model, case: Any) -> None:
     """Run all calls of a case, from the beginning."""

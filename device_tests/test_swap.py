@@ -19,6 +19,7 @@ ROW = np.array([[1.0, 2.0]], np.float32)
 SCORES = np.array([[2.0, 1.0, -1.5]], np.float32)
 
 
+@pytest.mark.board
 def test_the_new_file_serves_after_a_swap(open_model: Open, find: Find) -> None:
     model = open_model("dense")
     np.testing.assert_allclose(model(ROW), SCORES, rtol=1e-6)
@@ -112,6 +113,7 @@ def test_a_file_with_another_interface_is_refused(open_model: Open, find: Find, 
     np.testing.assert_allclose(model(ROW), SCORES, rtol=1e-6)
 
 
+@pytest.mark.board
 def test_a_quantized_file_may_take_the_place_of_a_float_one(open_model: Open, find: Find) -> None:
     model, case = open_model("fashion.float32"), find("fashion.int8.io-int8")
     model.swap(case.path)

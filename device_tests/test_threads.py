@@ -19,6 +19,7 @@ THREADS = 16
 CALLS = 1000
 
 
+@pytest.mark.board
 @pytest.mark.parametrize("instances", [1, 2, 4])
 @pytest.mark.parametrize("name", ["dense", "echo.int8"])
 def test_many_threads_give_bit_for_bit_what_one_gives(
@@ -43,6 +44,7 @@ def test_many_threads_give_bit_for_bit_what_one_gives(
         assert list(pool.map(work, range(THREADS))) == [0] * THREADS
 
 
+@pytest.mark.board
 def test_threads_with_a_batch_of_their_own_each_do_not_mix(open_model: Open) -> None:
     model = open_model("dense.batch-free", instances=2)
     random = np.random.default_rng(1)
@@ -58,6 +60,7 @@ def test_threads_with_a_batch_of_their_own_each_do_not_mix(open_model: Open) -> 
         assert all(pool.map(work, range(8)))
 
 
+@pytest.mark.board
 def test_a_real_model_gives_the_same_in_every_instance(open_model: Open) -> None:
     model = open_model("fashion.int8.io-int8", instances=3)
     images = np.random.default_rng(2).random((12, 1, 28, 28, 1), np.float32)
@@ -68,6 +71,7 @@ def test_a_real_model_gives_the_same_in_every_instance(open_model: Open) -> None
                 np.testing.assert_array_equal(given, wanted)
 
 
+@pytest.mark.board
 def test_threads_that_give_bad_input_do_not_disturb_the_others(open_model: Open) -> None:
     model = open_model("echo.int8", instances=2)
     good = np.array([[0.5, -0.5, 1.0, 2.0]], np.float32)
@@ -89,6 +93,7 @@ def test_threads_that_give_bad_input_do_not_disturb_the_others(open_model: Open)
         assert all(pool.map(work, range(8)))
 
 
+@pytest.mark.board
 def test_asyncio_calls_give_what_plain_ones_give(open_model: Open) -> None:
     model = open_model("dense", instances=2)
     rows = np.random.default_rng(3).normal(size=(50, 1, 2)).astype(np.float32)
@@ -194,6 +199,7 @@ def test_an_asyncio_call_that_is_cancelled_leaves_the_model_usable(open_model: O
     np.testing.assert_array_equal(asyncio.run(cancelled()), wanted)
 
 
+@pytest.mark.board
 def test_closing_lets_calls_under_way_finish(open_model: Open) -> None:
     model = open_model("dense", instances=2)
     row = np.array([[1.0, 2.0]], np.float32)

@@ -37,6 +37,7 @@ def make(folder: Folder) -> None:
         _pair(folder, workers)
         _sequence(folder, workers)
         _recurrent(folder, workers)
+        _mobilenet(folder, workers)
 
 
 def _fashion(folder: Folder, workers: Workers) -> None:
@@ -97,6 +98,17 @@ def _recurrent(folder: Folder, workers: Workers) -> None:
     model = keras.Model(frames, keras.layers.Dense(2, name="word")(seen))
     inputs = {"frames": np.random.default_rng(4).random((6, 1, 3, 4), np.float32)}
     _float_files(folder, workers, "recurrent", model, inputs)
+
+
+def _mobilenet(folder: Folder, workers: Workers) -> None:
+    """As large as what is run on boards; what it gives means nothing, as it was not trained."""
+    path = folder.path / "mobilenet.keras"
+    keras.applications.MobileNet(weights=None, input_shape=(224, 224, 3)).save(path)
+    for format_ in FORMATS:
+        out = folder.file("mobilenet", format_)
+        _convert(folder, workers, path, (format_,), ("dynamic",), out=out)
+        folder.add("mobilenet", format_)
+    path.unlink()
 
 
 def _float_files(

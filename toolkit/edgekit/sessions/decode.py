@@ -19,6 +19,9 @@ BLOCK: Final = 80 << 10
 """Most elements at a time: 320 KiB of float32, which the L2 cache of a small board holds."""
 _INT4: Final = {"int4": (-8, 7), "uint4": (0, 15)}
 _FLOAT32: Final = np.dtype(np.float32)
+_LARGEST: Final = (2 - 2**-23) * 2.0**127
+"""Of float32. Not from `np.finfo`: it warns where a runtime has turned subnormal numbers off, as
+tflite-runtime does for its whole process on 32-bit ARM."""
 _subtract: Any = np.subtract
 _multiply: Any = np.multiply
 
@@ -29,8 +32,7 @@ def make(spec: TensorSpec) -> Decoder:
     scale, zero_point = spec.quantization.scale[0], spec.quantization.zero_point[0]
     farthest = max(abs(limit - zero_point) for limit in limits(spec.dtype))
     single = spec.quantization.axis is None or len(spec.quantization.scale) == 1
-    largest = float(np.finfo(np.float32).max)
-    if single and farthest < 2**24 and farthest * float(scale) < largest:
+    if single and farthest < 2**24 and farthest * float(scale) < _LARGEST:
         return Decoder(spec)
     return _WideDecoder(spec)
 

@@ -49,9 +49,12 @@ def _process_is_64_bit() -> bool:
     return struct.calcsize("P") == 8
 
 
-@pytest.mark.skipif(not MODEL.exists(), reason="this machine has no device tree, so no model")
 def test_the_model_is_what_the_device_tree_says(facts: dict[str, Any]) -> None:
-    assert facts["model"] == MODEL.read_text().rstrip("\0\n")
+    try:
+        said = MODEL.read_text()
+    except FileNotFoundError:
+        pytest.skip("this machine has no device tree, so no model")
+    assert facts["model"] == said.rstrip("\0\n")
     assert facts["model"].isprintable()
 
 

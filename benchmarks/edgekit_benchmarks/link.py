@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from edgekit.errors import CrashError, SourceError
-from edgekit_benchmarks.stream_link import SILENCE_S, OnEvent, StreamLink, hashed
+from edgekit_benchmarks.sent_file import hashed, unwritable
+from edgekit_benchmarks.stream_link import SILENCE_S, OnEvent, StreamLink
 from edgekit_benchmarks.worker_file import FOLDER
 
 __all__ = ["Link", "LocalLink", "OnEvent", "StreamLink"]
@@ -56,6 +57,26 @@ class Link(Protocol):
         Raises:
             SourceError: the file cannot be read here, or changes meanwhile.
             OutputError: no space there.
+            CrashError: the link broke or hangs.
+        """
+
+    def get(self, path: str, to: Path) -> None:
+        """Bring a file that the worker made.
+
+        Args:
+            path: on the device, as an answer names it.
+            to: here; replaced if it exists.
+
+        Raises:
+            UsageError: it is none of the worker's.
+            OutputError: no space here.
+            CrashError: the link broke or hangs, or the file arrives damaged.
+        """
+
+    def remove(self, path: str) -> None:
+        """Remove a file from the device that `put` sent or the worker made.
+
+        Raises:
             CrashError: the link broke or hangs.
         """
 
@@ -124,6 +145,23 @@ class LocalLink(StreamLink):
             message = f"{path}: changed while it was measured; start again"
             raise SourceError(message)
         return resolved
+
+    def get(self, path: str, to: Path) -> None:
+        """Copy the file.
+
+        Raises:
+            OutputError: no space here.
+        """
+        try:
+            shutil.copyfile(path, to)
+        except OSError as error:
+            raise unwritable(to, error) from error
+
+    def remove(self, path: str) -> None:
+        """Remove a file that the worker made; what was put is the user's."""
+        self._paths.pop(path, None)
+        if Path(self.hello["folder"]).resolve() in Path(path).resolve().parents:
+            super().remove(path)
 
     def close(self) -> None:
         """End the agent, and remove its folder if it was killed before it could."""

@@ -7,7 +7,6 @@ megabytes, half a line and then nothing. Whatever is no message is kept to be qu
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import queue
@@ -25,6 +24,7 @@ from typing import Any, Self
 from edgekit import errors
 from edgekit.errors import CrashError, EdgekitError, SourceError
 from edgekit_benchmarks.line_cutter import LineCutter
+from edgekit_benchmarks.sent_file import Arrival, hashed
 
 SILENCE_S = 15.0
 """An agent at work says something every second; after so long without a word it hangs."""
@@ -131,6 +131,20 @@ class StreamLink:
         answer = self._ask("put", send, float("inf"), max(self.silence_s, 60.0), about)
         self._paths[digest] = str(answer["path"])
         return self._paths[digest]
+
+    def get(self, path: str, to: Path) -> None:
+        """Bring a file; see `edgekit_benchmarks.link.Link.get`."""
+        with Arrival(to) as arrival:
+            about = {"path": path}
+            answer = self._ask("get", arrival.take, float("inf"), self.silence_s, about)
+        if answer["sha256"] != arrival.sha256:
+            message = f"{self.name}: {Path(path).name} was damaged on the way; try again"
+            raise CrashError(message)
+
+    def remove(self, path: str) -> None:
+        """Remove a file there; see `edgekit_benchmarks.link.Link.remove`."""
+        self._paths = {digest: own for digest, own in self._paths.items() if own != path}
+        self._ask("remove", None, 60.0, self.silence_s, {"path": path})
 
     def close(self) -> None:
         """End the agent by ending its input; by force if it does not go."""
@@ -354,21 +368,6 @@ class StreamLink:
         text = line.decode(errors="replace").strip()
         if text:
             self._noise.append(text[:300])
-
-
-def hashed(path: Path) -> tuple[str, int]:
-    """The SHA-256 of a file, and its size in bytes.
-
-    Raises:
-        SourceError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return digest, file.tell()
-    except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror}); check the path"
-        raise SourceError(message) from error
 
 
 def _signal(number: int) -> str:

@@ -6,17 +6,24 @@ import importlib
 import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from edgekit.errors import MissingDependencyError
 from edgekit.progress import Progress
 
+_MISSING = (
+    "edgekit: its benchmarks are not installed; run: pip install '.[bench]' in the edgekit checkout"
+)
 AnyPath = str | os.PathLike[str]
 
 _MODULES = {
     "bench": "edgekit_benchmarks.bench_files:bench_files",
 }
 """Where the plug-ins are that come with edgekit, should its entry points not be installed."""
+
+TARGET_PREDICTOR = "edgekit_benchmarks.target_predict_worker"
+"""Predicts on targets, for `edgekit.evaluate`."""
 
 
 class BenchmarkResult(Protocol):
@@ -123,11 +130,18 @@ def plug_in(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("edgekit_benchmarks"):
             raise
-        message = (
-            "edgekit: its benchmarks are not installed; "
-            "run: pip install '.[bench]' in the edgekit checkout"
-        )
-        raise MissingDependencyError(message) from error
+        raise MissingDependencyError(_MISSING) from error
+
+
+def target_predictor() -> str:
+    """The module that predicts on targets.
+
+    Raises:
+        MissingDependencyError: the benchmarks are not installed.
+    """
+    if find_spec(TARGET_PREDICTOR.partition(".")[0]) is None:
+        raise MissingDependencyError(_MISSING)
+    return TARGET_PREDICTOR
 
 
 def _several(given: AnyPath | Sequence[AnyPath]) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ class EvaluateRequest:
     trust: bool = False
     limits: Limits
     verbose: bool = False
+    on: tuple[str, ...] = ()
+    """Targets that run .tflite and .onnx files; empty for this process's own runtimes."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense whatever the files are."""

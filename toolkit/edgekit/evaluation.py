@@ -106,6 +106,12 @@ class FileScore:
     rmse: Estimate | None = None
     against_first: Against | None = None
     error: str = ""
+    target: str | None = None
+    """Where it ran, if a target was asked for."""
+    emulated: bool = False
+    """Whether that is an emulated board."""
+    runtime: str | None = None
+    """Package and version that ran it; None for a framework."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; what does not apply is null."""
@@ -119,6 +125,9 @@ class FileScore:
             "rmse": self.rmse and self.rmse.to_dict(),
             "against_first": self.against_first and self.against_first.to_dict(),
             "error": self.error or None,
+            "target": self.target,
+            "emulated": self.emulated,
+            "runtime": self.runtime,
         }
 
 

@@ -25,7 +25,6 @@ from edgekit.tensors import TensorSpec
 
 Array = NDArray[Any]
 
-_READ_AT_ONCE = 64
 _READ_BYTES = 32 << 20
 _CHECKED = 32
 _DARK = 1 / 128
@@ -206,16 +205,17 @@ def _outputs(
 ) -> Iterator[dict[str, Array]]:
     """Outputs for `rows`, piece by piece, as real numbers."""
     sample_bytes = sum(a.nbytes for a in dataset.batch(rows[:1]).values())
-    size = max(1, min(max(_READ_AT_ONCE, at_once), _READ_BYTES // max(1, sample_bytes)))
+    size = max(1, min(max(session.rows_at_once, at_once), _READ_BYTES // max(1, sample_bytes)))
     carried = [s for s in session.inputs if s.name not in {i.name for i in dataset.inputs}]
     for piece in dataset.batches(rows, size):
         count = len(next(iter(piece.values())))
         step = at_once if session.fixed_batch is None else count
-        parts = []
+        calls = []
         for start in range(0, count, step):
             part = {name: array[start : start + step] for name, array in piece.items()}
             given = len(next(iter(part.values())))
-            parts.append(session.run_real(part | {s.name: _zeros(s, given) for s in carried}))
+            calls.append(part | {s.name: _zeros(s, given) for s in carried})
+        parts = session.run_each(calls)
         for name in parts[0]:
             if sum(len(part[name]) if part[name].ndim else 0 for part in parts) != count:
                 message = (

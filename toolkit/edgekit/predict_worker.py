@@ -14,8 +14,7 @@ from edgekit.child_main import tell
 from edgekit.mapped_file import file_name, map_file
 from edgekit.predict import Question
 from edgekit.predict import predict as run_over_data
-from edgekit.sessions import open_session
-from edgekit.sessions.session import Session
+from edgekit.sessions import RuntimeSession, open_session
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -57,7 +56,7 @@ def predict(
     had_tensorflow = "tensorflow" in sys.modules  # by a data function, for an earlier file
     with _open(path) as session:
         assert had_tensorflow or "tensorflow" not in sys.modules, "runtimes must not import it"
-        return run_over_data(
+        facts = run_over_data(
             session,
             Question.from_dict(question),
             at_once=1,
@@ -65,9 +64,10 @@ def predict(
             first=Path(first),
             is_first=is_first,
         )
+        return facts | {"runtime": session.runtime}
 
 
-def _open(path: str) -> Session:
+def _open(path: str) -> RuntimeSession:
     """Scores of a file that is not what it was would be taken for those of the model."""
     seal.check(map_file(path), file_name(path))
     return open_session(path)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from importlib.metadata import entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.benchmarking import TARGET_PREDICTOR
 from edgekit.child import Child, Limits
-from edgekit.errors import EdgekitError, MissingDependencyError, UsageError
+from edgekit.errors import EdgekitError, UsageError
 from edgekit.evaluate_request import EvaluateRequest
+from edgekit.evaluate_row import EvaluateRow, rows_of
 from edgekit.evaluation import (
     Decided,
     Evaluation,
@@ -26,12 +28,11 @@ from edgekit.evaluation import (
 )
 from edgekit.predict import Question
 from edgekit.progress import Progress
-from edgekit.source_kind import SourceKind, sniff
 from edgekit.task import Task, task_of
 
 Array = NDArray[Any]
 
-_DEVICE_KINDS: frozenset[SourceKind] = frozenset({"tflite", "onnx"})
+_NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
 
 def evaluate(
@@ -46,6 +47,7 @@ def evaluate(
     custom_objects: str | os.PathLike[str] | None = None,
     trust_model: bool = False,
     limits: Limits | None = None,
+    on: str | Sequence[str] = (),
 ) -> Evaluation:
     """Score every file on `data`, and compare each with the first, sample by sample.
 
@@ -62,6 +64,8 @@ def evaluate(
         custom_objects: a Python file that defines a Keras model's own layers.
         trust_model: also load models that hold Lambda layers, that is, arbitrary code.
         limits: time for one file, and memory of one child process.
+        on: targets that run the ``.tflite`` and ``.onnx`` files, as of `edgekit.bench`; with
+            several, each file has a row for each. Other files run here.
 
     Raises:
         EdgekitError: the first file cannot be scored; the message says why. Errors of other files
@@ -78,6 +82,7 @@ def evaluate(
         custom_objects=None if custom_objects is None else Path(custom_objects),
         trust=trust_model,
         limits=limits or Limits(),
+        on=(on,) if isinstance(on, str) else tuple(on),
     )
     return run(request, Progress(total=len(request.files), enabled=False))
 
@@ -88,10 +93,10 @@ def run(request: EvaluateRequest, progress: Progress) -> Evaluation:
     Raises:
         EdgekitError: the first file cannot be scored.
     """
-    kinds = [sniff(file) for file in request.files]
+    rows = rows_of(request.files, request.on)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-evaluate-"))
-        run_ = _Run(request, kinds, progress, Path(folder), stack)
+        run_ = _Run(request, rows, progress, Path(folder), stack)
         return run_.evaluation()
 
 
@@ -101,13 +106,13 @@ class _Run:
     def __init__(
         self,
         request: EvaluateRequest,
-        kinds: list[SourceKind],
+        rows: tuple[EvaluateRow, ...],
         progress: Progress,
         folder: Path,
         stack: ExitStack,
     ) -> None:
         self.request = request
-        self.kinds = kinds
+        self.rows = rows
         self.progress = progress
         self.folder = folder
         self.stack = stack
@@ -128,13 +133,15 @@ class _Run:
         self.question = _replaced(self.question, task=task_of(kind))
         self._check_first(facts)
         scores = [self._score(0, kept, facts, kept)]
-        for index in range(1, len(self.request.files)):
+        for index in range(1, len(self.rows)):
             try:
                 other, columns = self._predict(index)
                 self._check_same(index, other, facts)
                 scores.append(self._score(index, columns, facts, kept))
             except EdgekitError as error:
                 scores.append(self._file(index, error=str(error)))
+        if TARGET_PREDICTOR in self.children:
+            self.children[TARGET_PREDICTOR].call("close")
         has_labels = facts["labels_sha256"] is not None
         return Evaluation(
             data=self.request.data,
@@ -156,11 +163,12 @@ class _Run:
         """Preprocessing and class names of the first artifact that has any; says where from."""
         stored: dict[str, tuple[str, Any]] = {}
         is_prepared = bool(self.request.preprocess)
-        for file, kind in zip(self.request.files, self.kinds, strict=True):
-            if kind not in _DEVICE_KINDS:
+        for row in self.rows:
+            file = row.file
+            if not row.is_for_devices:
                 continue
             try:
-                found = self._child(kind).call("describe", path=str(file))
+                found = self._child(row).call("describe", path=str(file))
             except EdgekitError:
                 continue  # the same error comes again, with the file's own row, when it is run
             is_prepared = is_prepared or bool(found["preprocess"])
@@ -181,17 +189,19 @@ class _Run:
         return ""
 
     def _predict(self, index: int) -> tuple[dict[str, Any], dict[str, Array]]:
-        file, kind = self.request.files[index], self.kinds[index]
-        self.progress.step(f"predict with {file.name}")
+        row = self.rows[index]
+        self.progress.step(f"predict with {row.short_title}")
         out = self.folder / f"{index}.npz"
         custom = self.request.custom_objects
         options = {
             "custom_objects": None if custom is None else str(custom),
             "trust": self.request.trust,
+            "target": row.target,
+            "limit_s": self.request.limits.time_s,
         }
-        facts: dict[str, Any] = self._child(kind).call(
+        facts: dict[str, Any] = self._child(row).call(
             "predict",
-            path=str(file),
+            path=str(row.file),
             question=asdict(self.question),
             out=str(out),
             first=str(self.folder / "first.npy"),
@@ -204,11 +214,11 @@ class _Run:
         for warning in facts["warnings"]:
             self._note(warning)
         if facts["nan_rows"]:
-            self._note(f"{file}: NaN in the outputs for {facts['nan_rows']} samples")
+            self._note(f"{row.title}: NaN in the outputs for {facts['nan_rows']} samples")
         return facts, kept
 
-    def _child(self, kind: SourceKind) -> Child:
-        module = "edgekit.predict_worker" if kind in _DEVICE_KINDS else _predictor()
+    def _child(self, row: EvaluateRow) -> Child:
+        module = row.predictor()
         if module not in self.children:
             child = Child(
                 module,
@@ -221,7 +231,7 @@ class _Run:
 
     def _check_first(self, facts: dict[str, Any]) -> None:
         has_labels = facts["labels_sha256"] is not None
-        if not has_labels and len(self.request.files) == 1:
+        if not has_labels and len(self.rows) == 1:
             message = (
                 f"{self.request.data}: has no labels, so a single file cannot be scored; "
                 "give labels (y in a .npz, sub-folders of images, a column 'label'), or two files"
@@ -252,7 +262,7 @@ class _Run:
             raise UsageError(message)
 
     def _check_same(self, index: int, facts: dict[str, Any], first: dict[str, Any]) -> None:
-        file = self.request.files[index]
+        file = self.rows[index].title
         if facts["kind"] != first["kind"]:
             message = (
                 f"{file}: gives {facts['kind']}, the first file gives {first['kind']}; "
@@ -264,7 +274,7 @@ class _Run:
             first["labels_sha256"],
         ):
             message = (
-                f"{self.request.data}: gave other samples or labels for {file.name} than for the "
+                f"{self.request.data}: gave other samples or labels for {file} than for the "
                 "first file; it must give the same each time it is read"
             )
             raise UsageError(message)
@@ -276,12 +286,12 @@ class _Run:
     ) -> FileScore:
         if facts["kind"] == "values":
             against = numeric_against(kept, first) if index else None
-            return self._file(index, **numeric_scores(kept), against_first=against)
+            return self._file(index, facts, **numeric_scores(kept), against_first=against)
         threshold = self._threshold(first.get("score"), say=index == 0)
         decided = Decided.of(kept, threshold=threshold, k=self.request.top_k)
         reference = Decided.of(first, threshold=threshold, k=self.request.top_k)
         against = decided.against(reference) if index else None
-        return self._file(index, **decided.scores(), against_first=against)
+        return self._file(index, facts, **decided.scores(), against_first=against)
 
     def _threshold(self, scores: Array | None, *, say: bool) -> float:
         if scores is None or (scores.min() >= 0 and scores.max() <= 1):
@@ -290,31 +300,21 @@ class _Run:
             self._note("the one score goes beyond 0..1, so it is taken as a logit: yes above 0")
         return 0.0
 
-    def _file(self, index: int, **scores: Any) -> FileScore:
-        file = self.request.files[index]
-        inside = [p for p in file.rglob("*") if p.is_file()] if file.is_dir() else [file]
+    def _file(self, index: int, facts: Mapping[str, Any] = _NO_FACTS, **scores: Any) -> FileScore:
+        row = self.rows[index]
         return FileScore(
-            path=str(file),
-            format=self.kinds[index],
-            size_bytes=sum(path.stat().st_size for path in inside),
+            path=str(row.file),
+            format=row.kind,
+            size_bytes=row.size_bytes,
+            target=row.target,
+            emulated=facts.get("emulated", False),
+            runtime=facts.get("runtime"),
             **scores,
         )
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-
-
-def _predictor() -> str:
-    """The module that predicts with Keras models and SavedModels; a plug-in."""
-    for entry in entry_points(group="edgekit.predictors"):
-        if entry.name == "keras":
-            return entry.value
-    message = (
-        "edgekit: nothing here predicts with Keras models; "
-        "run: pip install '.[convert]' in the edgekit checkout"
-    )
-    raise MissingDependencyError(message)
 
 
 def _replaced(question: Question, **changes: Any) -> Question:

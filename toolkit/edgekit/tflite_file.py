@@ -6,7 +6,9 @@ The field numbers are those of ``schema.fbs``. The file is mapped, not loaded: w
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from edgekit.errors import SourceError
 from edgekit.flatbuffer import FlatBuffer, FlatBufferError, Table
@@ -23,6 +25,7 @@ _DEFAULT_SIGNATURE = "serving_default"
 _CALLS = {"CALL": 1, "IF": 2, "WHILE": 2, "CALL_ONCE": 1}
 """Operators whose options begin with this many subgraph numbers."""
 _COMPOSITE = "STABLEHLO_COMPOSITE"
+_Found = TypeVar("_Found")
 
 
 def key(subgraph: int, index: int) -> str:
@@ -43,13 +46,26 @@ def read(path: str | os.PathLike[str]) -> Graph:
     Raises:
         SourceError: missing, unreadable, not a TFLite file, truncated or damaged.
     """
-    path = Path(path)
+    return _read(path, _Reader.graph)
+
+
+def signatures(path: str | os.PathLike[str]) -> dict[str, int]:
+    """The signatures of the `.tflite` file at `path`, and the graph that each of them runs.
+
+    Raises:
+        SourceError: missing, unreadable, not a TFLite file, truncated or damaged.
+    """
+    return _read(path, _Reader.signatures)
+
+
+def _read(given: str | os.PathLike[str], what: Callable[[_Reader], _Found]) -> _Found:
+    path = Path(given)
     data = map_file(path)
     if len(data) < _SMALLEST_BYTES or data[4:8] != _IDENTIFIER:
         message = f"{path}: not a TFLite file (no TFL3 identifier); give a .tflite file"
         raise SourceError(message)
     try:
-        return _Reader(FlatBuffer(data)).graph()
+        return what(_Reader(FlatBuffer(data)))
     except FlatBufferError as error:
         message = (
             f"{path}: the TFLite file is truncated or damaged ({error}); make or copy it again"
@@ -94,6 +110,9 @@ class _Reader:
             description=self._model.text(3),
             main_subgraph=main,
         )
+
+    def signatures(self) -> dict[str, int]:
+        return {table.text(2): table.uint32(4) for table in self._model.tables(7)}
 
     def _content(self, table: Table) -> memoryview:
         """A weight's bytes; in files over 2 GB they lie behind the FlatBuffer."""

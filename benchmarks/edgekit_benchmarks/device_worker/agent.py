@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import hashlib
 import json
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 VERSION = 1
 _TICK_S = 1.0
 _SPARE_BYTES = 1 << 20
+_SENT_BYTES = 3 << 16
 
 
 class Agent:
@@ -59,6 +61,7 @@ class Agent:
             "lock": self.lock,
             "unlock": self.unlock,
             "put": self.put,
+            "get": self.get,
             "remove": self.remove,
             "run": self.run,
         }
@@ -190,13 +193,36 @@ class Agent:
             message = f"{path.name}: was damaged on the way; send it again"
             raise Refused(message, "CrashError")
 
+    def get(self, path: str) -> dict[str, Any]:
+        """Send a file of the own folder: events ``bytes``, then what they are to be."""
+        own = self._own_file(path)
+        digest = hashlib.sha256()
+        with own.open("rb") as file:
+            while block := file.read(_SENT_BYTES):
+                digest.update(block)
+                text = binascii.b2a_base64(block, newline=False).decode()
+                self._event({"kind": "bytes", "base64": text})
+                self._wire.wait(0)
+                if self._wire.has_ended:
+                    raise Gone
+            return {"bytes": file.tell(), "sha256": digest.hexdigest()}
+
     def remove(self, path: str) -> dict[str, Any]:
-        """Remove a file that was put here."""
+        """Remove a file that was put or made here."""
         for digest, own in list(self._files.items()):
             if str(own) == path:
                 shutil.rmtree(own.parent, ignore_errors=True)
                 del self._files[digest]
+                return {}
+        self._own_file(path).unlink()
         return {}
+
+    def _own_file(self, path: str) -> Path:
+        found, folder = Path(path).resolve(), self._folder.path.resolve()
+        if folder not in found.parents or not found.is_file():
+            message = f"{path}: no file of this worker's; name one that it made"
+            raise Refused(message, "UsageError")
+        return found
 
     def run(
         self,

@@ -14,7 +14,7 @@ from typing import Any
 from .errors import Refused
 from .wire import write_all
 
-MODES = ("steady", "start", "profile", "pieces")
+MODES = ("steady", "start", "profile", "pieces", "predict", "count")
 OUT_OF_MEMORY = "out of memory"
 _DIE_WITH_PARENT = 1
 _RESERVED_BYTES = 1 << 30

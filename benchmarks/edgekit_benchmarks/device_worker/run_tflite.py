@@ -13,6 +13,9 @@ from .inputs import Input
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_OUTSIDE = frozenset({"VAR_HANDLE", "CALL_ONCE"})
+"""Operators of variables that begin anew only with the interpreter."""
+
 
 class TFLite:
     """A .tflite file in LiteRT's or tflite-runtime's interpreter."""
@@ -40,8 +43,16 @@ class TFLite:
 
     def load(self, path: str, threads: int) -> None:
         """Read the file and prepare its operators."""
-        self._interpreter = self._make(model_path=path, num_threads=threads)
-        self._interpreter.allocate_tensors()
+        self._given = {"model_path": path, "num_threads": threads}
+        self._interpreter = self._make(**self._given)
+        self._is_ready = True
+        try:
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError):
+            if not any(None in one.shape for one in self.inputs()):
+                raise
+            self._is_ready = False  # the 1 that stands for a free size does not do
+        self._remembers: bool | None = None
 
     def inputs(self) -> list[Input]:
         """In the graph's order, named as the signature names them."""
@@ -68,7 +79,7 @@ class TFLite:
             for detail, array in zip(given, rows[0])  # noqa: B905
             if tuple(detail["shape"]) != array.shape
         ]
-        if resized:
+        if resized or not self._is_ready:
             interpreter.allocate_tensors()
         set_tensor, invoke = interpreter.set_tensor, interpreter.invoke
         get_tensor = interpreter.get_tensor
@@ -92,6 +103,45 @@ class TFLite:
             return [row[0] for row in rows]
         self.call = call
         return [list(zip(sources, row)) for row in rows]  # noqa: B905
+
+    def predict(self, arrays: list[Any]) -> list[Any]:
+        """One inference on an array for each input, in their order; nothing is remembered."""
+        if self._remembers_outside():
+            self._interpreter = self._make(**self._given)
+            self._is_ready = False
+        interpreter = self._interpreter
+        details = interpreter.get_input_details()
+        resized = [
+            interpreter.resize_tensor_input(detail["index"], array.shape)
+            for detail, array in zip(details, arrays)  # noqa: B905
+            if tuple(detail["shape"]) != array.shape
+        ]
+        if resized or not self._is_ready:
+            interpreter.allocate_tensors()
+            self._is_ready = True
+        interpreter.reset_all_variables()
+        for detail, array in zip(details, arrays):  # noqa: B905
+            interpreter.set_tensor(detail["index"], array)
+        interpreter.invoke()
+        return [self._result(detail["index"]) for detail in interpreter.get_output_details()]
+
+    def _remembers_outside(self) -> bool:
+        """Whether a call leaves something that only a new interpreter forgets."""
+        if self._remembers is None:
+            told = self._interpreter._get_ops_details()
+            self._remembers = not _OUTSIDE.isdisjoint(one["op_name"] for one in told)
+        return self._remembers
+
+    def _result(self, index: int) -> Any:
+        """A copy of an output; the interpreter does not hand out empty ones."""
+        try:
+            return self._interpreter.get_tensor(index)
+        except ValueError:
+            native = self._interpreter._interpreter
+            shape = native.TensorSize(index, 0)
+            if 0 not in shape:
+                raise
+            return np.empty(shape, native.TensorType(index, 0))
 
 
 def _shape(detail: dict[str, Any]) -> tuple[int | None, ...]:

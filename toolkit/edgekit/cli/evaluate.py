@@ -46,6 +46,13 @@ from edgekit.task import Task
     help="Use N samples, of every class its share, the same ones each time.",
 )
 @click.option(
+    "--on",
+    multiple=True,
+    metavar="TARGET",
+    help="Run .tflite and .onnx files there: local, a name that 'edgekit targets' knows, "
+    "ssh://user@host. Repeat it for a row for each.  [default: here]",
+)
+@click.option(
     "--custom-objects",
     type=click.Path(path_type=Path),
     metavar="FILE.py",
@@ -103,8 +110,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         trust=given["trust_model"],
         limits=Limits(time_s=given["time_limit"], **limits),
         verbose=given["verbose"],
+        on=given["on"],
     )
-    with Progress(total=len(request.files)) as progress:
+    with Progress(total=len(request.files) * max(1, len(request.on))) as progress:
         evaluation = run(request, progress)
     if given["as_json"]:
         click.echo(json.dumps(evaluation.to_dict(), indent=1))

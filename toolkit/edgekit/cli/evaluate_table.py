@@ -46,6 +46,7 @@ def _columns(evaluation: Evaluation) -> list[tuple[str, Callable[[FileScore], st
     """Titles, and what each column shows of a file; columns that stay empty are not shown."""
     return [
         ("file", lambda f: f.path),
+        ("on", _place),
         ("size", lambda f: _size(f.size_bytes)),
         ("accuracy [95 %]", lambda f: _percent(f.accuracy)),
         (f"top-{evaluation.k} [95 %]", lambda f: _percent(f.top_k)),
@@ -56,6 +57,10 @@ def _columns(evaluation: Evaluation) -> list[tuple[str, Callable[[FileScore], st
         ("difference [95 %]", lambda f: _difference(f.against_first)),
         ("", lambda f: _meaning(f.against_first)),
     ]
+
+
+def _place(file: FileScore) -> str:
+    return f"{file.target or ''}{' (emulated)' if file.emulated else ''}"
 
 
 def _legend(evaluation: Evaluation) -> str:

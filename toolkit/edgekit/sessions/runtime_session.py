@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from edgekit.errors import ClosedError, EdgekitError
@@ -75,6 +75,22 @@ class RuntimeSession(Session):
     @abstractmethod
     def failed(self, error: Exception) -> EdgekitError:
         """What to raise for one of `failures`."""
+
+    def run_each(
+        self, calls: Sequence[Mapping[str, NDArray[Any]]]
+    ) -> list[dict[str, NDArray[Any]]]:
+        """`run_real` on each of `calls`, with the variables as after loading.
+
+        Raises:
+            DataError: as `run_real`.
+            VerificationError: the runtime fails.
+        """
+        made = []
+        for inputs in calls:
+            if self.has_variables:
+                self.reset_variables()
+            made.append(self.run_real(inputs))
+        return made
 
     def another(self) -> RuntimeSession | None:
         """One more that runs at the same time on the same weights; None if it must be opened."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,8 @@ class Session(ABC):
     """What edgekit wrote into the file; empty where it wrote nothing."""
     pixel_range: PixelRange | None = None
     """What pictures have to be like, where the model tells."""
+    rows_at_once: int = 64
+    """How many samples are worth being read before they are run."""
 
     @abstractmethod
     def _invoke(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -62,16 +64,8 @@ class Session(ABC):
             DataError: a name is missing or unknown; a dtype or shape does not fit.
             VerificationError: the runtime fails.
         """
-        arrays = self._checked(inputs)
-        batch = self.fixed_batch
-        rows = {array.shape[0] if array.ndim else 1 for array in arrays.values()}
-        if batch is None or rows == {batch}:
-            return self._invoke(arrays)
-        if len(rows) > 1:
-            sizes = ", ".join(f"{name}: {len(array)}" for name, array in arrays.items())
-            message = f"inputs: different numbers of rows ({sizes}); give each input as many"
-            raise DataError(message)
-        return self._in_pieces(arrays, rows.pop(), batch)
+        pieces, missing = self._pieces(self._checked(inputs))
+        return self._joined([self._invoke(piece) for piece in pieces], missing)
 
     def run_real(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run on real numbers and give real numbers, whatever the file stores.
@@ -83,15 +77,31 @@ class Session(ABC):
             DataError: as `run`; and NaN, or fractions, where the file takes integers.
             VerificationError: the runtime fails.
         """
-        from edgekit.sessions.quantized import dequantize, stored
+        return self._as_real(self.run(self._as_stored(inputs)))
+
+    def run_each(
+        self, calls: Sequence[Mapping[str, NDArray[Any]]]
+    ) -> list[dict[str, NDArray[Any]]]:
+        """`run_real` on each of `calls`; none of them finds what another left.
+
+        Raises:
+            DataError: as `run_real`.
+            VerificationError: the runtime fails.
+        """
+        return [self.run_real(inputs) for inputs in calls]
+
+    def _as_stored(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        from edgekit.sessions.quantized import stored
 
         specs = {spec.name: spec for spec in self.inputs}
-        raw = self.run(
-            {
-                name: stored(values, specs[name]) if name in specs else values
-                for name, values in inputs.items()
-            }
-        )
+        return {
+            name: stored(values, specs[name]) if name in specs else values
+            for name, values in inputs.items()
+        }
+
+    def _as_real(self, raw: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        from edgekit.sessions.quantized import dequantize
+
         return {
             spec.name: dequantize(raw[spec.name], spec) if spec.quantization else raw[spec.name]
             for spec in self.outputs
@@ -126,27 +136,47 @@ class Session(ABC):
         firsts = {spec.shape[0] if spec.shape else None for spec in self.inputs}
         return firsts.pop() or None if len(firsts) == 1 else None
 
-    def _in_pieces(
-        self, arrays: dict[str, NDArray[Any]], rows: int, batch: int
+    def _pieces(self, arrays: dict[str, NDArray[Any]]) -> tuple[list[dict[str, NDArray[Any]]], int]:
+        """What is run at once, and how many rows were added to the last piece."""
+        batch = self.fixed_batch
+        rows = {array.shape[0] if array.ndim else 1 for array in arrays.values()}
+        if batch is None or rows == {batch}:
+            return [arrays], 0
+        if len(rows) > 1:
+            sizes = ", ".join(f"{name}: {len(array)}" for name, array in arrays.items())
+            message = f"inputs: different numbers of rows ({sizes}); give each input as many"
+            raise DataError(message)
+        (count,) = rows
+        missing = -count % batch
+        pieces = [
+            {name: array[start : start + batch] for name, array in arrays.items()}
+            for start in range(0, count, batch)
+        ]
+        if missing:
+            pieces[-1] = {
+                name: np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
+                for name, array in pieces[-1].items()
+            }
+        return pieces, missing
+
+    def _joined(
+        self, made: Sequence[dict[str, NDArray[Any]]], missing: int
     ) -> dict[str, NDArray[Any]]:
-        pieces: dict[str, list[NDArray[Any]]] = {}
-        for start in range(0, rows, batch):
-            piece = {name: array[start : start + batch] for name, array in arrays.items()}
-            missing = batch - min(batch, rows - start)
-            if missing:
-                piece = {
-                    name: np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
-                    for name, array in piece.items()
-                }
-            for name, output in self._invoke(piece).items():
-                if not output.ndim or output.shape[0] != batch:
-                    message = (
-                        f"output {name!r}: has shape {output.shape}, not a row for each of the "
-                        f"{batch} inputs the file takes at once; give exactly {batch} rows"
-                    )
-                    raise DataError(message)
-                pieces.setdefault(name, []).append(output[: batch - missing])
-        return {name: np.concatenate(parts) for name, parts in pieces.items()}
+        """The results of all pieces, without those of the rows that were added."""
+        if len(made) == 1 and not missing:
+            return made[0]
+        batch = self.fixed_batch
+        joined = {}
+        for name, first in made[0].items():
+            if not first.ndim or first.shape[0] != batch:
+                message = (
+                    f"output {name!r}: has shape {first.shape}, not a row for each of the "
+                    f"{batch} inputs the file takes at once; give exactly {batch} rows"
+                )
+                raise DataError(message)
+            rows = np.concatenate([piece[name] for piece in made])
+            joined[name] = rows[: len(rows) - missing]
+        return joined
 
 
 def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

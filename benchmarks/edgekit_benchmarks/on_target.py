@@ -1,0 +1,113 @@
+"""Predictions of a model file on a target, by the runtime that is there.
+
+predict_on("pi5", "mnist.int8.tflite", [{"image": image}]).outputs[0]["scores"]
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit_benchmarks.ssh_link import connect
+from edgekit_benchmarks.target import Target
+from edgekit_benchmarks.target_file import find_target
+from edgekit_benchmarks.target_session import TargetSession
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgekit_benchmarks.link import Link
+
+_WAIT_S = 60.0
+_ASK_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """What a file gave on a target."""
+
+    outputs: tuple[dict[str, NDArray[Any]], ...]
+    """Real numbers by the output's name, for each call."""
+    runtime: str
+    """Package and version there."""
+    emulated: bool
+    """Whether the target is an emulated board."""
+
+
+@contextmanager
+def open_target(
+    target: str | Target,
+    *,
+    wait_s: float = _WAIT_S,
+    tell: Callable[[str], None] | None = None,
+) -> Iterator[Link]:
+    """A link to a target that nobody else measures on meanwhile.
+
+    Args:
+        target: or its name, as for ``--on``.
+        wait_s: how long to wait while a benchmark runs there.
+        tell: told about the waiting.
+
+    Raises:
+        UsageError: there is no such target.
+        TargetError: no connection, no Python there, or no space.
+        EdgekitError: a benchmark runs there for longer.
+    """
+    found = find_target(target) if isinstance(target, str) else target
+
+    def waiting(event: dict[str, Any]) -> None:
+        if tell is not None and event.get("kind") == "waiting":
+            tell(f"{found.name}: wait for {event['holder']}")
+
+    with connect(found) as link:
+        link.request("lock", wait_s=wait_s, timeout_s=wait_s + _ASK_S, on_event=waiting)
+        yield link
+
+
+def is_emulated(link: Link) -> bool:
+    """Whether the target says that it is an emulated board."""
+    return bool(link.request("facts", timeout_s=_ASK_S).get("emulated"))
+
+
+def predict_on(
+    target: str | Target,
+    file: str | os.PathLike[str],
+    calls: Iterable[Mapping[str, NDArray[Any]]],
+    *,
+    threads: int = 1,
+    backend: str = "auto",
+    limit_s: float = 3600.0,
+    tell: Callable[[str], None] | None = None,
+) -> Predictions:
+    """Run a file there, each call by itself: real numbers in, real numbers out.
+
+    Quantized inputs and outputs are turned into integers and back here, as `edgekit.load` does.
+
+    Args:
+        target: or its name, as for ``--on``.
+        file: a ``.tflite`` or ``.onnx`` file.
+        calls: an array for each input by its name, ``(batch, …)``.
+        threads: of the runtime.
+        backend: the runtime there; ``auto`` takes the first that is installed.
+        limit_s: how long a request may take, at most.
+        tell: told about the progress.
+
+    Raises:
+        UsageError: there is no such target, or a file that targets do not run.
+        TargetError: no connection, no Python there, or no space.
+        SourceError: the file is damaged.
+        DataError: an array does not fit its input.
+        VerificationError: the runtime there refuses the file, or fails.
+        MissingDependencyError: there is no runtime for it there.
+        CrashError: the runtime there died, or the link broke.
+    """
+    with open_target(target, tell=tell) as link:
+        session = TargetSession(
+            link, Path(file), threads=threads, backend=backend, limit_s=limit_s, tell=tell
+        )
+        made = session.run_each(list(calls))
+        return Predictions(outputs=tuple(made), runtime=session.runtime, emulated=is_emulated(link))

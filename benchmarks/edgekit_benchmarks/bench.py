@@ -26,6 +26,7 @@ from edgekit_benchmarks.plan import WARM_UP_S, Plan, make_plan
 from edgekit_benchmarks.result import BenchmarkResult, FailureRecord, RatioRecord, Row
 from edgekit_benchmarks.row_extras import accuracies, whole_ways
 from edgekit_benchmarks.runner import run_all
+from edgekit_benchmarks.ssh_client import ssh_command
 from edgekit_benchmarks.target import Target
 from edgekit_benchmarks.target_file import find_target
 from edgekit_benchmarks.target_run import TargetRun
@@ -72,11 +73,14 @@ def bench(
         The result. What could not be measured is in its ``failures``.
 
     Raises:
-        UsageError: a target that does not exist, or nothing to measure on one.
+        UsageError: a target that does not exist, nothing to measure on one, or EDGEKIT_SSH cannot
+            be read.
         EdgekitError: not a single file can be used; the message is the first one's.
     """
     started = _now()
     targets = {name: find_target(name) for name in request.targets}
+    if not all(target.is_local for target in targets.values()):
+        ssh_command()  # before any time is spent
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-input-") as folder:
         files, feeds, failures = _read(request, Path(folder))
         extras = _Extras()
@@ -169,9 +173,7 @@ def _plan(
     plan = make_plan(request, target, files, feeds)
     left_out = [file.path.name for file in files if file.kind == "keras" and target != LOCAL]
     if not plan.rows:
-        message = (
-            f"{target}: runs no .keras files; convert them first, or measure them here: --on local"
-        )
+        message = f"{target}: runs no .keras files; convert them first, or measure them on local"
         raise UsageError(message)
     if left_out:
         report.note(f"{target}: {', '.join(left_out)} left out: .keras is measured here only")

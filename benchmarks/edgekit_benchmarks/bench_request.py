@@ -48,24 +48,28 @@ class BenchRequest:
 
     def __post_init__(self) -> None:
         """Refuse what can be refused without a look at files and targets."""
-        for name, given in (("FILE", self.files), ("--on", self.on), ("--threads", self.threads)):
+        for name, given in (("files", self.files), ("on", self.on), ("threads", self.threads)):
             if not given:
                 message = f"{name}: nothing given; give at least one"
                 raise UsageError(message)
         for count in self.threads:
             if not 1 <= count <= _MOST_THREADS:
-                message = f"--threads {count}: not from 1 to {_MOST_THREADS}; as in --threads 1,2,4"
+                message = f"threads {count}: not from 1 to {_MOST_THREADS}; 1 is usual, or 1,2,4"
                 raise UsageError(message)
         if self.processes < 1 or self.starts < 1:
-            message = f"--processes {self.processes}: nothing to measure; {PROCESSES} is usual"
+            message = f"processes {self.processes}: nothing to measure; {PROCESSES} is usual"
             raise UsageError(message)
         if not 0 < self.seconds <= 86_400:
-            message = f"--time {self.seconds:g}: not above 0, up to a day; {SECONDS:g} is usual"
+            message = (
+                f"seconds {self.seconds:g} (--time): not above 0, up to a day; {SECONDS:g} is usual"
+            )
             raise UsageError(message)
         for text in self.preprocess:
             parse_prefixed(text)
         if self.preprocess and self.input is None:
-            message = "--preprocess: says how --input becomes input; give --input DATA too"
+            message = (
+                "preprocess: says how input data is prepared; give the input too (--input DATA)"
+            )
             raise UsageError(message)
 
     @property

@@ -117,7 +117,7 @@ class FeedMaker:
                 return other.inputs
         message = (
             f"{file.path}: its inputs are not known before it is built; bench it together with "
-            "a converted file, or leave out --input"
+            "a converted file, or without input data (--input)"
         )
         raise DataError(message)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from edgekit import seal
-from edgekit.errors import UsageError
+from edgekit.errors import SourceError
 from edgekit.inspection import Inspection, inspect
 from edgekit.mapped_file import file_name, map_file, unreadable
 from edgekit.source_kind import sniff
@@ -43,8 +43,8 @@ def read_model_file(path: Path) -> ModelFile:
     """Look into a file.
 
     Raises:
-        SourceError: it is missing, damaged, not what it was when it was sealed, or no model.
-        UsageError: it is a model that must be converted first.
+        SourceError: it is missing, damaged, not what it was when it was sealed, no model, or one
+            that must be converted first.
     """
     if sniff(path) in {"tflite", "onnx"}:
         seal.check(map_file(path), file_name(path))
@@ -54,7 +54,7 @@ def read_model_file(path: Path) -> ModelFile:
             f"{path}: a {found.kind} model, which bench does not run; save it as .keras, or "
             "run: edgekit convert"
         )
-        raise UsageError(message)
+        raise SourceError(message)
     manifest = found.manifest or {}
     states = _states(manifest)
     precision = _precision(found)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from edgekit.errors import MissingDependencyError, UsageError
+from edgekit_benchmarks.ssh_client import login, no_client, ssh_command
 from edgekit_benchmarks.ssh_words import one_line, refusal
 from edgekit_benchmarks.target import Target, TargetError
 
@@ -74,9 +74,10 @@ class Connection:
         Raises:
             TargetError: no connection, in words.
             MissingDependencyError: there is no ssh here.
+            UsageError: EDGEKIT_SSH cannot be read.
         """
         self.target = target
-        self._ssh = _ssh()
+        self._ssh = ssh_command()
         self._folder = _private_folder()
         self._owned = _locked(self._folder)
         self._socket = self._folder / "s"
@@ -178,13 +179,12 @@ class Connection:
                     check=False,
                     start_new_session=True,
                 )
-        except FileNotFoundError as error:
-            message = f"{self._ssh[0]}: not installed; on Debian: apt install openssh-client"
-            raise MissingDependencyError(message) from error
+        except OSError as error:
+            raise no_client(error) from error
         except subprocess.TimeoutExpired:
             message = (
                 f"{self.target.name}: does not finish the login within {_LOGIN_S} s; "
-                f"try: {self.target.login}"
+                f"try: {login(self.target)}"
             )
             raise TargetError(message) from None
         if done.returncode != 0:
@@ -218,16 +218,7 @@ def no_commands(target: Target, printed: bytes, said: str) -> str:
     """In words: the login works, and what should run there does not."""
     told = " | ".join([*printed.decode(errors="replace").splitlines(), *said.splitlines()][-3:])
     quoted = f" (it said: {one_line(told)})" if told else ""
-    return f"the account runs no commands{quoted}; try: {target.login} uname"
-
-
-def _ssh() -> list[str]:
-    """The client's command line."""
-    try:
-        return shlex.split(os.environ.get("EDGEKIT_SSH") or "ssh") or ["ssh"]
-    except ValueError as error:
-        message = f"EDGEKIT_SSH: {error}; write it as for a shell"
-        raise UsageError(message) from error
+    return f"the account runs no commands{quoted}; try: {login(target)} uname"
 
 
 def _private_folder() -> Path:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from edgekit_benchmarks.link import Link, LocalLink, StreamLink
 from edgekit_benchmarks.ssh import Connection, no_commands
+from edgekit_benchmarks.ssh_client import adding
 from edgekit_benchmarks.ssh_words import one_line
 from edgekit_benchmarks.stream_link import DEAD_S, SILENCE_S
 from edgekit_benchmarks.target import Target, TargetError
@@ -184,15 +185,16 @@ class SshLink(StreamLink):
     def _no_python(self, version: str) -> TargetError:
         found = re.match(r"Python [\d.]+", version)
         has = f"only {found[0]}" if found else "none"
+        named = adding(self._target, python="PATH")
         if self._target.python is not None:
             message = (
                 f"{self._target.name}: {self._target.python} is no Python 3.9 or newer there "
-                f"(has {has}); name another one: edgekit targets add --python"
+                f"(has {has}); name another one: {named}"
             )
         else:
             message = (
                 f"{self._target.name}: has no Python 3.9 or newer ({has}); install one there: "
-                "sudo apt install python3, or name it: edgekit targets add --python"
+                f"sudo apt install python3, or name it: {named}"
             )
         return TargetError(message)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 
+from edgekit_benchmarks.ssh_client import adding, copying, login
 from edgekit_benchmarks.target import Target
 
 _RAISED = "on the device: sudo systemctl enable --now ssh"
@@ -15,16 +17,18 @@ def refusal(target: Target, printed: str) -> str:
         found = re.search(rf"^.*(?:{pattern}).*$", printed, re.IGNORECASE | re.MULTILINE)
         if found:
             return words.format(
-                login=target.login,
+                login=login(target),
                 host=target.host,
-                copy=target.login.replace("ssh", "ssh-copy-id", 1),
+                copy=copying(target),
+                add=adding(target, url="ssh://USER@ADDRESS", python=target.python),
+                key=_key(printed),
                 port=target.port or "22, or the one of the ssh configuration",
                 forget=_forgetting(target, printed),
                 said=_brief(found[0]),
             )
     lines = [line for line in printed.splitlines() if line.strip()]
     quoted = f" (ssh said: {_brief(lines[-1])})" if lines else ""
-    return f"the connection broke off{quoted}; is the device up? try: {target.login}"
+    return f"the connection broke off{quoted}; is the device up? try: {login(target)}"
 
 
 _PATTERNS = {
@@ -37,8 +41,7 @@ _PATTERNS = {
         "its host key is not known here; run once, and compare the fingerprint: {login}"
     ),
     r"UNPROTECTED PRIVATE KEY|bad permissions": (
-        "the private key can be read by others, so ssh does not use it; run: chmod 600 on the "
-        "file that {login} names"
+        "the private key can be read by others, so ssh does not use it; run: chmod 600 {key}"
     ),
     r"Too many authentication failures": (
         "was offered too many keys; name the right one in ~/.ssh/config with IdentityFile and "
@@ -48,7 +51,7 @@ _PATTERNS = {
         "refuses the login with our keys; run once: {copy}, or load the key: ssh-add"
     ),
     r"Could not resolve hostname": (
-        "there is no host called {host}; check the spelling, or use the address: ssh://user@ADDRESS"
+        "there is no host called {host}; check the spelling, or give its address: {add}"
     ),
     r"Connection refused": ("nothing listens on port {port}; turn ssh on " + _RAISED),
     r"not responding|Broken pipe|Connection reset|Connection closed by|closed by remote host": (
@@ -74,6 +77,12 @@ def _forgetting(target: Target, printed: str) -> str:
         return proposed[1]
     place = f"[{target.host}]:{target.port}" if target.port not in {None, 22} else target.host
     return f'ssh-keygen -R "{place}"'
+
+
+def _key(printed: str) -> str:
+    """The file that ssh complains of."""
+    found = re.search(r"Permissions \d+ for '(.+)' are too open|Load key \"(.+)\":", printed)
+    return shlex.quote(found[1] or found[2]) if found else "on the file that ssh names"
 
 
 def _brief(line: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 
 from edgekit.errors import EdgekitError, UsageError
@@ -81,13 +80,6 @@ class Target:
         port = ("-p", str(self.port)) if self.port else ()
         user = ("-l", self.user) if self.user else ()
         return (*port, *user, "--", self.host)
-
-    @property
-    def login(self) -> str:
-        """The command a person would type: ``ssh -p 2222 pi@pi5.local``."""
-        port = ["-p", str(self.port)] if self.port else []
-        place = f"{self.user}@{self.host}" if self.user else self.host
-        return shlex.join(["ssh", *port, place])
 
 
 def from_url(url: str) -> Target:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from edgekit.errors import EdgekitError
 from edgekit_benchmarks.link import Link
 from edgekit_benchmarks.ssh import Connection
+from edgekit_benchmarks.ssh_client import ssh_command
 from edgekit_benchmarks.ssh_link import SshLink, connect
 from edgekit_benchmarks.target import Target
 from edgekit_benchmarks.wheels import Platform, fitting, unfit
@@ -79,7 +80,13 @@ class TargetReport:
 
 
 def check_targets(targets: Sequence[Target]) -> list[TargetReport]:
-    """Look at several devices at once; see `check_target`."""
+    """Look at several devices at once; see `check_target`.
+
+    Raises:
+        UsageError: EDGEKIT_SSH cannot be read.
+    """
+    if not all(target.is_local for target in targets):
+        ssh_command()
     with ThreadPoolExecutor(max_workers=max(1, len(targets))) as pool:
         return list(pool.map(check_target, targets))
 
@@ -189,7 +196,10 @@ def _system(facts: Mapping[str, Any]) -> Check:
 
 def _runtimes(facts: Mapping[str, Any], target: Target) -> Check:
     name, advice = "runtimes", f"run: edgekit targets setup {target.name}"
-    if target.is_local:
+    fit = [runtime.package for runtime in fitting(Platform.of(facts)).values()]
+    if target.python is not None and fit:
+        advice = f"run there: {target.python} -m pip install numpy {fit[0]}"
+    elif target.is_local:
         advice = "see: edgekit doctor"
     packages: Mapping[str, str] = facts["runtimes"] if isinstance(facts["runtimes"], dict) else {}
     there = [package for package in _RUNTIMES if package in packages]

@@ -39,8 +39,7 @@ def read_targets(file: Path | None = None) -> dict[str, Target]:
     """All targets of the file by name, in its order; none if there is no file.
 
     Raises:
-        SourceError: it cannot be read or is no TOML.
-        UsageError: an entry makes no sense.
+        SourceError: it cannot be read, is no TOML, or an entry makes no sense.
     """
     file = file or targets_file()
     return {name: _target(file, name, entry) for name, entry in _entries(_text(file), file).items()}
@@ -50,8 +49,8 @@ def find_target(text: str, file: Path | None = None) -> Target:
     """The target that `text` means: ``local``, a URL, or a name of the file.
 
     Raises:
-        UsageError: no target has this name, or its entry makes no sense.
-        SourceError: the file cannot be read or is no TOML.
+        UsageError: no target has this name.
+        SourceError: the file cannot be read, is no TOML, or its entry makes no sense.
     """
     if text == LOCAL:
         return Target(name=LOCAL, url=LOCAL)
@@ -61,9 +60,12 @@ def find_target(text: str, file: Path | None = None) -> Target:
     entries = _entries(_text(file), file)
     if text not in entries:
         known = ", ".join([LOCAL, *entries])
-        message = f"no target {text!r}; there are: {known}; add it: edgekit targets add {text} URL"
-        if "@" in text:
-            message = f"no target {text!r}; write ssh://{text}"
+        message = f"no target {text!r}; write ssh://{text}"
+        if "@" not in text:
+            message = (
+                f"no target {text!r}; there are: {known}; add it: edgekit targets add "
+                f"{check_name(text)} ssh://USER@HOST"
+            )
         raise UsageError(message)
     return _target(file, text, entries[text])
 
@@ -77,8 +79,9 @@ def add_target(target: Target, *, force: bool = False, file: Path | None = None)
         file: instead of `targets_file()`.
 
     Raises:
-        UsageError: the name is taken, or can be none.
-        OutputError: the file cannot be written, or not without harm to what stands there.
+        UsageError: the name can be none.
+        OutputError: the name is taken, or the file cannot be written, or not without harm to what
+            stands there.
         SourceError: the file is no TOML.
     """
     check_name(target.name)
@@ -88,7 +91,7 @@ def add_target(target: Target, *, force: bool = False, file: Path | None = None)
         if target.name in entries and not force:
             url = entries[target.name].get("url")
             message = f"{target.name}: is {url} already; add --force to replace it"
-            raise UsageError(message)
+            raise OutputError(message)
         kept = _without(text, target.name) if target.name in entries else text
         gap = "\n" if kept.strip() else ""
         wanted = {**entries, target.name: _entry(target)}
@@ -121,7 +124,9 @@ def _text(file: Path) -> str:
         return ""
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        message = f"{file}: cannot be read ({reason}); mend it, or set EDGEKIT_TARGETS"
+        message = (
+            f"{file}: cannot be read ({reason}); mend it, or set EDGEKIT_TARGETS to another file"
+        )
         raise SourceError(message) from error
 
 
@@ -137,7 +142,7 @@ def _entries(text: str, file: Path) -> dict[str, dict[str, Any]]:
     entries = _parsed(text, file).get("targets", {})
     if not isinstance(entries, dict) or not all(isinstance(one, dict) for one in entries.values()):
         message = f'{file}: holds no tables of targets; write [targets.NAME] and url = "ssh://…"'
-        raise UsageError(message)
+        raise SourceError(message)
     return entries
 
 
@@ -145,15 +150,15 @@ def _target(file: Path, name: str, entry: Mapping[str, Any]) -> Target:
     unknown = sorted(entry.keys() - _KEYS)
     if unknown:
         message = f"{file}: {name} has the unknown key {unknown[0]!r}; there are: python, url"
-        raise UsageError(message)
+        raise SourceError(message)
     if not all(isinstance(value, str) for value in entry.values()) or "url" not in entry:
         message = f'{file}: {name} has no url that is text; write e.g. url = "ssh://pi@{name}"'
-        raise UsageError(message)
+        raise SourceError(message)
     try:
         return Target(name=check_name(name), url=entry["url"], python=entry.get("python"))
     except UsageError as error:
         message = f"{file}: {error}"
-        raise UsageError(message) from error
+        raise SourceError(message) from error
 
 
 def _entry(target: Target) -> dict[str, str]:
@@ -206,7 +211,9 @@ def _changing(file: Path) -> Iterator[str]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        message = f"{file}: cannot be written ({error.strerror}); set EDGEKIT_TARGETS"
+        message = (
+            f"{file}: cannot be written ({error.strerror}); set EDGEKIT_TARGETS to another file"
+        )
         raise OutputError(message) from error
     try:
         with contextlib.suppress(OSError):  # a network file system without locks

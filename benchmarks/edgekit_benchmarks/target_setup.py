@@ -19,6 +19,7 @@ from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.progress import Progress
+from edgekit_benchmarks.ssh_client import adding
 from edgekit_benchmarks.ssh_link import SshLink
 from edgekit_benchmarks.ssh_words import one_line
 from edgekit_benchmarks.target import Target, TargetError
@@ -229,8 +230,8 @@ def _check(target: Target, runtime: str) -> None:
         raise UsageError(message)
     if target.python is not None:
         message = (
-            f"{target.name}: measures with {target.python}, which you look after; add the target "
-            "again without --python to have an environment made"
+            f"{target.name}: measures with {target.python}, which you look after; to have an "
+            f"environment made, first run: {adding(target)}"
         )
         raise UsageError(message)
 

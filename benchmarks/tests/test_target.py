@@ -144,6 +144,12 @@ def test_an_unknown_name_lists_those_that_are_known(file: Path) -> None:
         find_target("pi6")
 
 
+@pytest.mark.parametrize("text", ["", "pi 5", "--force"])
+def test_what_can_be_no_name_is_not_offered_to_be_added(file: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="is no name of a target"):
+        find_target(text)
+
+
 def test_a_login_without_scheme_is_told_how_to_write_it(file: Path) -> None:
     with pytest.raises(UsageError, match=r"write ssh://pi@pi5"):
         find_target("pi@pi5")
@@ -152,7 +158,7 @@ def test_a_login_without_scheme_is_told_how_to_write_it(file: Path) -> None:
 def test_a_wrong_entry_does_not_stop_the_others(file: Path) -> None:
     file.write_text('[targets.bad]\nurl = "nowhere"\n[targets.pi5]\nurl = "ssh://pi@pi5.local"\n')
     assert find_target("pi5") == PI5
-    with pytest.raises(UsageError, match="lab.toml: 'nowhere': is no URL"):
+    with pytest.raises(SourceError, match="lab.toml: 'nowhere': is no URL"):
         find_target("bad")
 
 
@@ -170,7 +176,7 @@ def test_a_wrong_entry_does_not_stop_the_others(file: Path) -> None:
 )
 def test_an_entry_that_makes_no_sense_names_the_file(file: Path, text: str, message: str) -> None:
     file.write_text(text)
-    with pytest.raises(UsageError, match=rf"lab\.toml: .*{message}"):
+    with pytest.raises(SourceError, match=rf"lab\.toml: .*{message}"):
         read_targets()
 
 
@@ -261,7 +267,7 @@ def test_removing_takes_one_table_and_nothing_else(file: Path) -> None:
 def test_a_taken_name_is_replaced_only_by_force(file: Path) -> None:
     file.write_text(OWN)
     other = Target(name="pi4", url="ssh://elsewhere")
-    with pytest.raises(UsageError, match="pi4: is ssh://pi@pi4 already; add --force"):
+    with pytest.raises(OutputError, match="pi4: is ssh://pi@pi4 already; add --force"):
         add_target(other)
     add_target(other, force=True)
     assert read_targets() == {"pi5": PI5, "pi4": other}

@@ -95,7 +95,7 @@ def test_looking_leaves_the_device_free(make_board: MakeBoard) -> None:
 # ---- facts that this machine cannot have
 
 
-def of_facts(**changed: Any) -> dict[str, Check]:
+def of_facts(*, own_python: str | None = None, **changed: Any) -> dict[str, Check]:
     from edgekit_benchmarks.target_check import _of_facts
 
     facts = {
@@ -116,7 +116,7 @@ def of_facts(**changed: Any) -> dict[str, Check]:
         "cores_online": 4,
         **changed,
     }
-    target = Target(name="pi", url="ssh://pi")
+    target = Target(name="pi", url="ssh://pi", python=own_python)
     return {check.name: check for check in _of_facts(facts, target)}
 
 
@@ -148,6 +148,11 @@ def test_runtimes_that_do_not_work_are_told(packages: Any, status: str, said: st
     assert check.status == status
     assert said in check.said
     assert ("edgekit targets setup pi" in check.advice) == (status == "fail")
+
+
+def test_a_python_of_the_users_own_is_not_set_up_by_edgekit() -> None:
+    check = of_facts(own_python="~/py", runtimes={})["runtimes"]
+    assert check.advice == "run there: ~/py -m pip install numpy ai-edge-litert"
 
 
 @pytest.mark.parametrize(("free", "status"), [(10**9, "ok"), (5 * 10**7, "warn"), (10**6, "fail")])

@@ -94,9 +94,12 @@ def test_a_throttled_board_is_exit_code_3(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--threads", "0"), "--threads 0"),
+        (("--threads", "0"), "threads 0"),
         (("--threads", "two"), "no numbers"),
         (("--on", "pi9"), "no target 'pi9'"),
+        (("--on", ""), "is no name of a target"),
+        (("--on", "ssh://pi@"), "is no URL"),
+        (("--time", "0"), "--time"),
         (("--max-regress", "p50=5%"), "--baseline"),
         (("--baseline", "none.json"), "none.json"),
         (("--preprocess", "scale=1/255"), "--input"),

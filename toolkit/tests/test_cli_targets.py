@@ -47,6 +47,21 @@ def test_the_list_as_json(file: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("words", [["check", "ssh://pi5"], ["setup", "ssh://pi5"]])
+def test_a_client_that_makes_no_sense_is_code_2(
+    monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setenv("EDGEKIT_SSH", "ssh 'x")
+    done = targets(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("text", ["[targets.x", "[targets.x]", "targets = 3"])
+def test_a_damaged_file_is_code_1(file: Path, text: str) -> None:
+    file.write_text(text)
+    assert targets("list").exit_code == 1
+
+
 def test_a_target_that_was_removed_is_gone() -> None:
     targets("add", "pi5", "ssh://pi@pi5.local")
     assert targets("remove", "pi5").exit_code == 0
@@ -80,7 +95,7 @@ def test_a_request_that_makes_no_sense_is_one_line_and_code_2(words: list[str], 
 
 def test_a_taken_name_is_refused_and_kept() -> None:
     targets("add", "pi5", "ssh://a")
-    assert targets("add", "pi5", "ssh://b").exit_code == 2
+    assert targets("add", "pi5", "ssh://b").exit_code == 1
     assert targets("add", "pi5", "ssh://b", "--force").exit_code == 0
     assert document("list")["targets"][1]["url"] == "ssh://b"
 
@@ -110,7 +125,8 @@ def test_a_device_that_cannot_be_used_is_code_1() -> None:
 
 
 def test_without_the_ssh_client_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGEKIT_SSH", "/no/such/ssh")
+    monkeypatch.delenv("EDGEKIT_SSH", raising=False)
+    monkeypatch.setenv("PATH", "/no/such/folder")
     done = targets("check", "ssh://pi@gone.invalid")
     assert done.exit_code == 1
     assert "apt install openssh-client" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from .measure import OUT_OF_MEMORY
 from .watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .board import Board
     from .wire import Wire
@@ -28,6 +29,9 @@ _GRACE_S = 1.0
 _LOOK_S = 0.05
 """Between two looks at the memory, where it is limited."""
 _QUOTED_BYTES = 4096
+_COUNTED = "count"
+_KEPT = ("PATH", "EDGEKIT_PYTHON")
+_ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 _NOISE = ("INFO", "I0", "W0", "Traceback")
 
 
@@ -64,7 +68,10 @@ class Measuring:
         if memory_bytes and not Path("/proc/self/statm").exists():
             message = "memory limit: cannot be kept here, as there is no /proc; leave it out"
             raise Refused(message, "UsageError")
-        process = self._start()
+        is_counted = spec.get("mode") == "count"
+        if is_counted:
+            spec = {**spec, "count_file": str(self._folder / _COUNTED / "counts.jsonl")}
+        process = self._start(spec["count_file"] if is_counted else None)
         watch = Watch(self._board, process.pid, watch_s)
         request = {"spec": spec, "memory_bytes": memory_bytes, "parent": os.getpid()}
         try:
@@ -99,18 +106,32 @@ class Measuring:
         if process.stdout is not None:
             process.stdout.close()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, count_file: str | None) -> subprocess.Popen[bytes]:
+        """Start it.
+
+        Args:
+            count_file: where its instructions are counted; it then finds the same of everything,
+                whoever counts whenever, as they depend a little on how the memory is laid out.
+        """
+        folder = self._folder
+        kept: Mapping[str, str] = os.environ
+        if count_file is not None:
+            folder /= _COUNTED
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+            kept = {**kept, **_ALONE, "EDGEKIT_COUNT": count_file}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, self._own, "measure"],
+                [os.environ.get("EDGEKIT_PYTHON") or sys.executable, self._own, "measure"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                cwd=self._folder,
+                cwd=folder,
                 env={
-                    **os.environ,
-                    "TMPDIR": str(self._folder),
-                    "XDG_CACHE_HOME": str(self._folder),  # ONNX Runtime leaves a file there
+                    **kept,
+                    "TMPDIR": str(folder),
+                    "XDG_CACHE_HOME": str(folder),  # ONNX Runtime leaves a file there
                 },
                 start_new_session=True,
             )

@@ -19,7 +19,7 @@ from edgekit_benchmarks.report_environment import Pairs, command, confidence, en
 from edgekit_benchmarks.report_remembered import remembered
 from edgekit_benchmarks.report_rows import machine, reasons, replication
 from edgekit_benchmarks.report_style import STYLE
-from edgekit_benchmarks.report_table import doubts, table
+from edgekit_benchmarks.report_table import doubts, table, unbroken
 from edgekit_benchmarks.report_verdict import is_trusted, sentences
 from edgekit_benchmarks.result import BenchmarkResult
 
@@ -74,9 +74,9 @@ def _header(result: BenchmarkResult, told: tuple[str, ...]) -> Iterator[str]:
     yield "<header>"
     yield f'<p class="kicker">edgekit bench · {clean(counts)} · {clean(when)}</p>'
     first, *others = told
-    yield f"<h1{_bad(first)}>{clean(first)}</h1>"
+    yield f"<h1{_bad(first)}>{unbroken(first)}</h1>"
     yield from (
-        f'<p class="lead{" bad" if _bad(text) else ""}">{clean(text)}</p>' for text in others
+        f'<p class="lead{" bad" if _bad(text) else ""}">{unbroken(text)}</p>' for text in others
     )
     why = reasons(result)
     if not is_trusted(result):

@@ -112,10 +112,14 @@ def _verdict(result: BenchmarkResult, number: int) -> str:
     return f"<span{kind}>{_breakable(told)}</span> {_breakable(rest)}"
 
 
+def unbroken(text: str) -> str:
+    """Escaped, with intervals that stay in one line."""
+    return re.sub(r"\[([\d.,]+) ([\d.,]+)\]", r"[\1&nbsp;\2]", clean(text))
+
+
 def _breakable(text: str) -> str:
-    """Escaped, with places where a long name may go on in the next line; intervals do not."""
-    whole = re.sub(r"\[([\d.,]+) ([\d.,]+)\]", r"[\1&nbsp;\2]", clean(text))
-    return re.sub(r"(?<=\w)([._/-])(?=\D)", r"\1<wbr>", whole)
+    """The same, with places where a long name may go on in the next line."""
+    return re.sub(r"(?<=\w)([._/-])(?=\D)", r"\1<wbr>", unbroken(text))
 
 
 def _doubts_below(texts: Sequence[str], count: int) -> Iterator[str]:

@@ -141,6 +141,12 @@ def test_few_processes_do_not_claim_95_percent() -> None:
     assert "only 75 %, of few processes, confidence" in Page(to_html(made)).text
 
 
+def test_an_interval_in_the_headline_stays_in_one_line() -> None:
+    head = to_html(result({})).split("<h1")[1].split("</h1>")[0]
+    assert re.search(r"\[[\d.,]+&nbsp;[\d.,]+\]", head)
+    assert not re.search(r"\[[\d.,]+ [\d.,]+\]", head)
+
+
 def test_a_result_without_rows_says_what_failed() -> None:
     failed = FailureRecord(path="b.onnx", target="local", threads=2, error="b.onnx: no; convert it")
     page = Page(to_html(replace(simulated(), failures=(failed,))))

@@ -20,8 +20,9 @@ from edgekit_benchmarks.assembly import (
 from edgekit_benchmarks.bench_request import LOCAL, BenchRequest
 from edgekit_benchmarks.findings import Findings
 from edgekit_benchmarks.input_rows import Feed, FeedMaker
-from edgekit_benchmarks.link import Link, LocalLink
+from edgekit_benchmarks.link import Link
 from edgekit_benchmarks.model_file import ModelFile, each_once, read_model_file
+from edgekit_benchmarks.open_link import open_link
 from edgekit_benchmarks.plan import WARM_UP_S, Plan, make_plan
 from edgekit_benchmarks.result import BenchmarkResult, FailureRecord, RatioRecord, Row
 from edgekit_benchmarks.row_extras import accuracies, whole_ways
@@ -79,7 +80,7 @@ def bench(
     """
     started = _now()
     targets = {name: find_target(name) for name in request.targets}
-    if not all(target.is_local for target in targets.values()):
+    if any(target.is_remote for target in targets.values()):
         ssh_command()  # before any time is spent
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-input-") as folder:
         files, feeds, failures = _read(request, Path(folder))
@@ -91,7 +92,7 @@ def bench(
         runs = [
             TargetRun(
                 plan,
-                _opener(connect or _connect, targets[plan.target]),
+                _opener(connect or open_link, targets[plan.target]),
                 report,
                 resume=request.resume,
                 wait_s=request.wait_s,
@@ -119,14 +120,6 @@ def steps(request: BenchRequest) -> int:
     each = request.tries * (request.starts + request.processes) + request.sustained
     each += request.operators
     return len(request.targets) * each
-
-
-def _connect(target: Target) -> Link:
-    if target.is_local and target.python is None:
-        return LocalLink(target.name)
-    from edgekit_benchmarks.ssh_link import connect
-
-    return connect(target)
 
 
 def _opener(connect: Connect, target: Target) -> Callable[[], Link]:

@@ -12,11 +12,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,15 +34,17 @@ from edgekit_benchmarks.sysroot import (
     make_sysroot,
     need_programs,
     python_of,
+    sources_sha256,
 )
 from edgekit_benchmarks.target import TargetError
 
-STEPS = 6
+STEPS = 7
 """Of progress, at most."""
 LAUNCHER = "edgekit/python"
 """In a tree: runs the board's Python, as ``python3`` would there."""
 _NEW = ".new-"
 _IMPORT_S = 300.0
+_IN_USE_S = 86400.0
 
 
 def boards_folder() -> Path:
@@ -56,6 +60,20 @@ def board_launcher(name: str) -> Path:
         EdgekitError: see `board_tree`.
     """
     return board_tree(name) / LAUNCHER
+
+
+def scratch_folder(name: str) -> Path:
+    """Where a board's agent works; so each board has its own lock, and none takes this machine's.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    folder = boards_folder() / f"tmp-{name}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(error, folder) from error
+    return folder
 
 
 def board_tree(
@@ -80,28 +98,60 @@ def board_tree(
         OutputError: there is no space in the cache folder, or no right to write there.
     """
     board = find_board(name)
-    need_programs()
-    sysroot = SYSROOTS[board.architecture]
+    found = None if anew else existing_tree(name)
+    if found is not None and not _are_other(sources, found):
+        need_programs(board.qemu)
+        return found
+    need_programs(board.qemu, building=True)
     folder = boards_folder()
-    base = folder / f"{board.architecture}-{sysroot.key(sources)}"
-    tree = folder / f"{board.name}-{_key(board, base)}"
-    if (tree / LAUNCHER).exists() and not anew:
-        return tree
     if progress is None:
         progress = Progress(STEPS, enabled=False)
         progress.note(f"{name}: is built in {folder}")
     try:
         with _locked(folder):
-            if anew or not (base / ABOUT).exists():
-                _build_base(sysroot, base, sources, progress)
+            base = _base(board)
+            if anew or not (base / ABOUT).exists() or _are_other(sources, base):
+                _build_base(SYSROOTS[board.architecture], base, sources, progress)
+            tree = _tree(board)
             if anew or not (tree / LAUNCHER).exists():
+                progress.step(f"make it a {board.model}")
                 _build_board(board, base, tree)
     except OSError as error:
-        message = (
-            f"{error.filename or folder}: {error.strerror}; free some space, or set XDG_CACHE_HOME"
-        )
-        raise OutputError(message) from error
+        raise _unwritable(error, folder) from error
     return tree
+
+
+def existing_tree(name: str) -> Path | None:
+    """The tree of a board that is there already.
+
+    Raises:
+        UsageError: there is no such board.
+    """
+    board = find_board(name)
+    if not (_base(board) / ABOUT).exists():
+        return None
+    tree = _tree(board)
+    return tree if (tree / LAUNCHER).exists() else None
+
+
+def _base(board: Board) -> Path:
+    """The tree that all boards of an architecture share their files with."""
+    return boards_folder() / f"{board.architecture}-{SYSROOTS[board.architecture].key}"
+
+
+def _tree(board: Board) -> Path:
+    """Of this base: another one makes another tree."""
+    base = _base(board)
+    about = (base / ABOUT).read_text()
+    text = f"{about}{board}{identity_files(board)}{_launcher(board, Path(), Path())}"
+    return base.parent / f"{board.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _are_other(sources: Path | None, tree: Path) -> bool:
+    """Whether a tree was made from other sources than these, where some are named."""
+    if sources is None:
+        return False
+    return bool(json.loads((tree / ABOUT).read_text())["sources"] != sources_sha256(sources))
 
 
 def _build_base(sysroot: Sysroot, base: Path, sources: Path | None, progress: Progress) -> None:
@@ -115,6 +165,19 @@ def _build_base(sysroot: Sysroot, base: Path, sources: Path | None, progress: Pr
         _import_all(tree, sysroot)
         shutil.rmtree(base, ignore_errors=True)
         tree.rename(base)
+    _remove_old(base, sysroot.architecture)
+
+
+def _remove_old(base: Path, architecture: str) -> None:
+    """The trees that it takes the place of; younger ones may be in use."""
+    names = [one.name for one in BOARDS.values() if one.architecture == architecture]
+    for path in base.parent.iterdir():
+        kind, _, _ = path.name.rpartition("-")
+        if path == base or kind not in (architecture, *names):
+            continue
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _IN_USE_S:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _build_board(board: Board, base: Path, tree: Path) -> None:
@@ -194,9 +257,9 @@ def _import_all(tree: Path, sysroot: Sysroot) -> None:
         raise TargetError(message)
 
 
-def _key(board: Board, base: Path) -> str:
-    text = f"{base.name}{board}{identity_files(board)}{_launcher(board, Path(), Path())}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def _unwritable(error: OSError, folder: Path) -> OutputError:
+    where = error.filename or folder
+    return OutputError(f"{where}: {error.strerror}; free some space, or set XDG_CACHE_HOME")
 
 
 @contextlib.contextmanager

@@ -11,9 +11,11 @@ falls silent raises `CrashError`, and is closed.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -106,6 +108,7 @@ class LocalLink(StreamLink):
         worker: Path = FOLDER,
         root: str | None = None,
         silence_s: float = SILENCE_S,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start an agent here.
 
@@ -115,6 +118,7 @@ class LocalLink(StreamLink):
             worker: its folder or file.
             root: what stands for ``/`` when the agent reads the board's facts, for tests.
             silence_s: how long a working agent may say nothing.
+            environment: variables to set for it.
 
         Raises:
             CrashError: it does not start.
@@ -126,6 +130,7 @@ class LocalLink(StreamLink):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,  # Ctrl-C reaches us alone, and we end the agent
             )
         except OSError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit_benchmarks.ssh_link import connect
+from edgekit_benchmarks.open_link import open_link
 from edgekit_benchmarks.target import Target
 from edgekit_benchmarks.target_file import find_target
 from edgekit_benchmarks.target_session import TargetSession
@@ -63,7 +63,7 @@ def open_target(
         if tell is not None and event.get("kind") == "waiting":
             tell(f"{found.name}: wait for {event['holder']}")
 
-    with connect(found) as link:
+    with open_link(found) as link:
         link.request("lock", wait_s=wait_s, timeout_s=wait_s + _ASK_S, on_event=waiting)
         yield link
 

@@ -1,6 +1,6 @@
 """A device over ``ssh`` that answers as this machine does.
 
-    with connect(find_target("pi5")) as link:
+    with SshLink(find_target("pi5")) as link:
         facts = link.request("facts", timeout_s=30)
 
 One login finds a Python there, brings it the worker unless it has the same one already, and starts
@@ -16,11 +16,10 @@ import os
 import re
 import select
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-from edgekit_benchmarks.link import Link, LocalLink, StreamLink
+from edgekit_benchmarks.link import StreamLink
 from edgekit_benchmarks.ssh import Connection, no_commands
 from edgekit_benchmarks.ssh_client import adding
 from edgekit_benchmarks.ssh_words import one_line
@@ -53,24 +52,6 @@ _SWEEP = (
     'case $2 in */edgekit-bench-*) rm -rf -- "$2";; esac; '
     'l="${2%/*}/edgekit-bench.lock"; grep -q "process $1," "$l" && rm -f "$l"'
 )
-
-
-def connect(target: Target, *, root: str | None = None) -> Link:
-    """Start an agent on the target, wherever it is.
-
-    Args:
-        target: this machine or a device.
-        root: what stands for ``/`` there when the board's facts are read, for tests.
-
-    Raises:
-        TargetError: no connection, no Python there, or no space.
-        CrashError: the agent does not answer.
-        MissingDependencyError: there is no ssh here.
-    """
-    if target.is_local:
-        python = str(Path(target.python).expanduser()) if target.python else sys.executable
-        return LocalLink(target.name, python=python, root=root)
-    return SshLink(target, root=root)
 
 
 class SshLink(StreamLink):

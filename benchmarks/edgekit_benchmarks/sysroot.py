@@ -27,14 +27,8 @@ ABOUT = "edgekit/tree.json"
 """What went into it."""
 _RECIPE = 1
 """Grows with each change of what is made here, so that older trees are made anew."""
-_PROGRAMS = {
-    "qemu-aarch64": "qemu-user",
-    "qemu-arm": "qemu-user",
-    "apt-get": "apt",
-    "dpkg-deb": "dpkg",
-    "gcc": "gcc",
-    "tar": "tar",
-}
+_BUILDING = {"apt-get": "apt", "dpkg-deb": "dpkg", "tar": "tar", "gcc": "gcc"}
+"""Programs, and the packages they are in."""
 _COMMON = (
     *("python3", "libstdc++6", "libgomp1", "libatomic1", "ca-certificates", "bash", "dash"),
     *("coreutils", "procps", "tar", "gzip", "sed", "grep", "openssh-sftp-server"),
@@ -55,12 +49,10 @@ class Sysroot:
     imports: tuple[str, ...]
     """What has to work in the end."""
 
-    def key(self, sources: Path | None) -> str:
-        """Of everything that decides what a tree is."""
-        digest = hashlib.sha256(f"{_RECIPE}{self}".encode())
-        for file in source_files(sources):
-            digest.update(file.read_bytes())
-        return digest.hexdigest()[:12]
+    @property
+    def key(self) -> str:
+        """Of everything that is asked for; which versions come is up to the package sources."""
+        return hashlib.sha256(f"{_RECIPE}{self}".encode()).hexdigest()[:12]
 
 
 SYSROOTS = {
@@ -80,20 +72,37 @@ SYSROOTS = {
 }
 
 
-def need_programs() -> None:
-    """Say what has to be installed here before a tree can be made or run.
+def need_programs(qemu: str, *, building: bool = False) -> None:
+    """Say what has to be installed here before a tree can be run, or made.
+
+    Args:
+        qemu: the program that runs it.
+        building: whether it is not there yet.
 
     Raises:
         MissingDependencyError: a program is missing; the message names all of them.
     """
-    missing = [name for name in _PROGRAMS if shutil.which(name) is None]
+    programs = {qemu: "qemu-user", **(_BUILDING if building else {})}
+    missing = [name for name in programs if shutil.which(name) is None]
     if missing:
-        packages = " ".join(dict.fromkeys(_PROGRAMS[name] for name in missing))
+        packages = " ".join(dict.fromkeys(programs[name] for name in missing))
         message = (
             f"emulated boards: {', '.join(missing)} not found here; "
             f"run: sudo apt-get install {packages}"
         )
         raise MissingDependencyError(message)
+
+
+def sources_sha256(sources: Path | None) -> str:
+    """Of what says where packages come from; None: this system.
+
+    Raises:
+        SourceError: there is none.
+    """
+    digest = hashlib.sha256()
+    for file in source_files(sources):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def make_sysroot(
@@ -140,6 +149,7 @@ def make_sysroot(
         "architecture": sysroot.architecture,
         "packages": [path.stem for path in packages],
         "wheels": [path.stem for path in wheels],
+        "sources": sources_sha256(sources),
     }
     (tree / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
 

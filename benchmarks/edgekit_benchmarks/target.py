@@ -1,4 +1,4 @@
-"""A device to measure on: this machine, or one that is reached by ``ssh``."""
+"""A device to measure on: this machine, one that ``ssh`` reaches, or an emulated board."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from edgekit.errors import EdgekitError, UsageError
+from edgekit_benchmarks.board import find_board
 
 LOCAL = "local"
 """Name and URL of this machine."""
@@ -15,6 +16,7 @@ _USER = r"(?P<user>[A-Za-z0-9_][A-Za-z0-9_.+-]*\$?)"
 _HOST = r"(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[(?P<ipv6>[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?)\])"
 _URL = re.compile(rf"ssh://(?:{_USER}@)?{_HOST}(?::(?P<port>[0-9]{{1,5}}))?/?")
 _PYTHON = re.compile(r"(~/|/)?[\w.+@ -]+(/[\w.+@ -]+)*")
+_EMULATED = "emulated://"
 _FORM = "write ssh://user@host or ssh://user@host:port"
 
 
@@ -38,9 +40,14 @@ class Target:
         Raises:
             UsageError: the URL has another form, or the Python is no path.
         """
-        if self.url != LOCAL:
-            _check_url(self.url)
         python = self.python
+        if self.board is not None:
+            find_board(self.board)
+            if python is not None:
+                message = f"{self.name}: is emulated, with its own Python; leave --python out"
+                raise UsageError(message)
+        elif self.url != LOCAL:
+            _check_url(self.url)
         if python is not None and (not _PYTHON.fullmatch(python) or python.startswith("-")):
             message = (
                 f"{self.name}: {python!r} is no path of a Python; write e.g. ~/venv/bin/python, "
@@ -52,6 +59,25 @@ class Target:
     def is_local(self) -> bool:
         """Whether it is this machine."""
         return self.url == LOCAL
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether it is a board that QEMU stands for here: right, and without a meaningful time."""
+        return self.board is not None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether ``ssh`` reaches it."""
+        return not self.is_local and not self.is_emulated
+
+    @property
+    def board(self) -> str | None:
+        """The name of the emulated board.
+
+        >>> Target(name="lab", url="emulated://pi4").board
+        'pi4'
+        """
+        return self.url.removeprefix(_EMULATED) if self.url.startswith(_EMULATED) else None
 
     @property
     def host(self) -> str:

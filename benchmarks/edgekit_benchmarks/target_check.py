@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from edgekit.errors import EdgekitError
 from edgekit_benchmarks.link import Link
+from edgekit_benchmarks.open_link import open_link
 from edgekit_benchmarks.ssh import Connection
 from edgekit_benchmarks.ssh_client import ssh_command
-from edgekit_benchmarks.ssh_link import SshLink, connect
+from edgekit_benchmarks.ssh_link import SshLink
 from edgekit_benchmarks.target import Target
 from edgekit_benchmarks.wheels import Platform, fitting, unfit
 
@@ -34,6 +35,7 @@ _HOT_C = 80
 _BUSY = 0.3
 _CLOCK_S = 60
 _ASK_S = 30
+_EMULATED = "it computes what the board would; how long it takes says nothing about the board"
 _POWER = "use the supply made for the board, a short thick cable, and a fan or heat sink"
 
 
@@ -85,7 +87,7 @@ def check_targets(targets: Sequence[Target]) -> list[TargetReport]:
     Raises:
         UsageError: EDGEKIT_SSH cannot be read.
     """
-    if not all(target.is_local for target in targets):
+    if any(target.is_remote for target in targets):
         ssh_command()
     with ThreadPoolExecutor(max_workers=max(1, len(targets))) as pool:
         return list(pool.map(check_target, targets))
@@ -104,7 +106,7 @@ def check_target(target: Target, *, root: str | None = None) -> TargetReport:
     try:
         with contextlib.ExitStack() as stack:
             connection = None
-            if not target.is_local:
+            if target.is_remote:
                 begun = time.monotonic()
                 connection = stack.enter_context(Connection(target))
                 took_s = time.monotonic() - begun
@@ -112,7 +114,7 @@ def check_target(target: Target, *, root: str | None = None) -> TargetReport:
                 checks += _clock(connection)
             step = "python"
             if connection is None:
-                link = stack.enter_context(connect(target, root=root))
+                link = stack.enter_context(open_link(target, root=root))
             else:
                 link = stack.enter_context(SshLink(target, connection=connection, root=root))
             facts = link.request("facts", timeout_s=_ASK_S)
@@ -163,6 +165,9 @@ def _of_facts(facts: Mapping[str, Any], target: Target) -> Iterator[Check]:
     available = facts["memory_bytes"]["available"]
     if isinstance(available, int):
         yield _room("memory", available, _LITTLE_MEMORY_BYTES, _NO_MEMORY_BYTES)
+    if facts.get("emulated"):
+        yield Check(name="emulated", status="ok", said=_EMULATED)
+        return
     yield _power(facts["throttled"])
     if isinstance(facts["temperature_c"], (int, float)):
         yield _temperature(facts["temperature_c"])

@@ -19,6 +19,8 @@ from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.progress import Progress
+from edgekit_benchmarks.emulated import board_tree, existing_tree
+from edgekit_benchmarks.open_link import open_link
 from edgekit_benchmarks.ssh_client import adding
 from edgekit_benchmarks.ssh_link import SshLink
 from edgekit_benchmarks.ssh_words import one_line
@@ -86,6 +88,8 @@ def set_up(
     """
     _check(target, runtime)
     progress = progress or Progress(STEPS, enabled=False)
+    if target.is_emulated:
+        return _emulated(target, progress)
     progress.step(f"{target.name}: connect")
     base = replace(target, python=python)
     program = ("setup", installer_bytes())
@@ -116,6 +120,23 @@ def set_up(
         python=found["python"],
         packages=packages,
         changed=changed,
+    )
+
+
+def _emulated(target: Target, progress: Progress) -> SetupReport:
+    """It has its runtimes from the start."""
+    assert target.board is not None
+    known = existing_tree(target.board)
+    tree = board_tree(target.board, progress=progress)
+    progress.step(f"{target.name}: try it")
+    with open_link(target) as link:
+        facts = link.request("facts", timeout_s=_ASK_S)
+    return SetupReport(
+        target=target,
+        folder=str(tree),
+        python=facts["python"],
+        packages=facts["runtimes"],
+        changed=tree != known,
     )
 
 

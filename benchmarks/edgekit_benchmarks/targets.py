@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from edgekit_benchmarks.board import BOARDS
+from edgekit_benchmarks.emulated import STEPS as EMULATED_STEPS
+from edgekit_benchmarks.emulated_target import EmulatedTarget, add_emulated
 from edgekit_benchmarks.target import Target, check_name
 from edgekit_benchmarks.target_check import TargetReport, check_targets
 from edgekit_benchmarks.target_file import (
@@ -14,10 +17,14 @@ from edgekit_benchmarks.target_file import (
 from edgekit_benchmarks.target_setup import STEPS, SetupReport, set_up
 
 __all__ = [
+    "BOARDS",
+    "EMULATED_STEPS",
     "STEPS",
+    "EmulatedTarget",
     "SetupReport",
     "Target",
     "TargetReport",
+    "add_emulated",
     "add_target",
     "check_name",
     "check_targets",

@@ -13,10 +13,10 @@ import pytest
 
 from edgekit.errors import MissingDependencyError, SourceError, UsageError
 from edgekit_benchmarks.link import LocalLink
+from edgekit_benchmarks.open_link import open_link as connect
 from edgekit_benchmarks.operators import OperatorProfile, OperatorTime, profile_operators
 from edgekit_benchmarks.operators_table import operators_table
 from edgekit_benchmarks.row import InputRecord, Row
-from edgekit_benchmarks.ssh_link import connect
 from edgekit_benchmarks.target import Target
 
 Build = Callable[..., Path]

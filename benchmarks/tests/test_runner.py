@@ -20,9 +20,9 @@ from edgekit_benchmarks.input_rows import RANDOM, Feed
 from edgekit_benchmarks.journal import journal_folder
 from edgekit_benchmarks.link import Link, LocalLink
 from edgekit_benchmarks.model_file import read_model_file
+from edgekit_benchmarks.open_link import open_link as connect
 from edgekit_benchmarks.plan import Plan, make_plan
 from edgekit_benchmarks.runner import run_all
-from edgekit_benchmarks.ssh_link import connect
 from edgekit_benchmarks.target import Target
 from edgekit_benchmarks.target_run import TargetRun
 

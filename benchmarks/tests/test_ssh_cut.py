@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgekit.errors import CrashError, EdgekitError, OutputError
-from edgekit_benchmarks.ssh_link import SshLink, connect
+from edgekit_benchmarks.open_link import open_link as connect
+from edgekit_benchmarks.ssh_link import SshLink
 from edgekit_benchmarks.target import Target, TargetError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def test_nothing_is_left_when_we_are_killed(
     monkeypatch.setattr("tempfile.tempdir", str(here))
     program = (
         "import sys, time\n"
-        "from edgekit_benchmarks.ssh_link import connect\n"
+        "from edgekit_benchmarks.open_link import open_link as connect\n"
         "from edgekit_benchmarks.target import from_url\n"
         "link = connect(from_url(sys.argv[1]))\n"
         "print('linked', flush=True)\n"

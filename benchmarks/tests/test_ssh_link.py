@@ -17,8 +17,9 @@ import pytest
 
 from edgekit.errors import CrashError
 from edgekit_benchmarks.link import LocalLink
+from edgekit_benchmarks.open_link import open_link as connect
 from edgekit_benchmarks.ssh import Connection
-from edgekit_benchmarks.ssh_link import SshLink, connect
+from edgekit_benchmarks.ssh_link import SshLink
 from edgekit_benchmarks.target import Target, TargetError, from_url
 from edgekit_benchmarks.worker_file import worker_sha256
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgekit.errors import MissingDependencyError
+from edgekit_benchmarks.open_link import open_link as connect
 from edgekit_benchmarks.ssh_client import copying, login
-from edgekit_benchmarks.ssh_link import connect
 from edgekit_benchmarks.target import Target, TargetError, from_url
 
 if TYPE_CHECKING:

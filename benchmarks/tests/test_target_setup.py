@@ -22,7 +22,8 @@ import pytest
 
 from edgekit.errors import CrashError, EdgekitError, OutputError, UsageError
 from edgekit.progress import Progress
-from edgekit_benchmarks.ssh_link import SshLink, connect
+from edgekit_benchmarks.open_link import open_link as connect
+from edgekit_benchmarks.ssh_link import SshLink
 from edgekit_benchmarks.target import Target, TargetError, from_url
 from edgekit_benchmarks.target_setup import installer_bytes, set_up
 from edgekit_benchmarks.wheels import LITERT, ONNX, TFLITE_RUNTIME

@@ -41,7 +41,7 @@ def test_the_list_as_json(file: Path) -> None:
         "schema_version": 1,
         "file": str(file),
         "targets": [
-            {"name": "local", "url": "local", "python": None},
+            {"name": "local", "url": "local", "python": None, "emulated": False},
             {"name": "pi5", "url": "ssh://pi@pi5.local", "python": None},
         ],
     }

@@ -67,6 +67,7 @@ def facts(board: Board, folder: str) -> dict[str, Any]:
         "memory_bytes": _memory(board, total="MemTotal", available="MemAvailable"),
         "swap": _memory(board, total_bytes="SwapTotal", free_bytes="SwapFree"),
         "container": _container(board),
+        "emulated": _emulated(board),
         "virtual_machine": "hypervisor" in (info.get("flags") or "").split(),
         "temperature_c": board.temperature_c(),
         "throttled": throttled(board.throttled()),
@@ -149,6 +150,14 @@ def _memory(board: Board, **wanted: str) -> dict[str, Any]:
     told = board.fields("proc/meminfo")
     sizes = {name: as_int(told.get(field, "").split(" ")[0]) for name, field in wanted.items()}
     return {name: UNKNOWN if kib is None else kib * 1024 for name, kib in sizes.items()}
+
+
+def _emulated(board: Board) -> bool:
+    """Whether it is not the board that it looks like, so that its times say nothing."""
+    if board.read("etc/edgekit-board"):
+        return True
+    tree = [board.read(f"proc/device-tree/{name}") or "" for name in ("model", "compatible")]
+    return any(re.search("qemu|linux,dummy-virt", text, re.IGNORECASE) for text in tree)
 
 
 def _container(board: Board) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from edgekit.cli.table import aligned, printable
 from edgekit.errors import MissingDependencyError
 from edgekit.progress import Progress
 
+_BOARDS = ("pi2", "pi3", "zero2w", "pi4", "pi5")
 _RUNTIMES = ("auto", "litert", "tflite-runtime", "onnx", "all")
 
 
@@ -22,6 +24,7 @@ def command() -> None:
     A target is `local`, or a device that this machine reaches by `ssh`, with the user's own
     configuration, keys and known hosts. Names are kept in ~/.config/edgekit/targets.toml, or in the
     file that EDGEKIT_TARGETS names. EDGEKIT_SSH takes the place of `ssh`: "ssh -F lab.config".
+    A board can also be emulated here: what it computes is right, and its times mean nothing.
 
     Exit code: 0 done; 1 a device cannot be used; 2 a request that makes no sense.
 
@@ -49,14 +52,43 @@ def add(name: str, url: str, python: str | None, force: bool) -> None:
     target = targets.Target(name=targets.check_name(name), url=url, python=python)
     targets.add_target(target, force=force)
     click.echo(f"{name} is {url}, says {targets.targets_file()}")
-    if not target.is_local:
+    if target.is_remote:
         click.echo(f"Next: edgekit targets check {name}", err=True)
+
+
+@command.command("add-emulated")
+@click.argument("board", type=click.Choice(_BOARDS))
+@click.option("--name", help="Of the target.  [default: the board's]")
+@click.option(
+    "--apt-sources",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where packages for ARM come from, as apt has it.  [default: as on this system]",
+)
+@click.option("--force", is_flag=True, help="Build it again, and replace a target of its name.")
+def add_emulated(board: str, name: str | None, apt_sources: Path | None, force: bool) -> None:
+    """Emulate BOARD on this machine, and call it by its name from now on.
+
+    It takes the packages qemu-user and gcc, a Debian-like system, and no rights. Its system,
+    Python and runtimes are built once in ~/.cache/edgekit/boards (XDG_CACHE_HOME). It computes what
+    the board would, and its instructions can be counted; how long it takes says nothing.
+
+    Example: edgekit targets add-emulated pi4 && edgekit targets check pi4
+    """
+    targets = _targets()
+    with Progress(targets.EMULATED_STEPS) as progress:
+        done = targets.add_emulated(
+            board, name=name, sources=apt_sources, force=force, progress=progress
+        )
+    model = targets.BOARDS[board].model
+    said = "is built now" if done.built else "was there already"
+    click.echo(f"{done.target.name}: emulated {model}, {said}, in {done.tree}")
 
 
 @command.command()
 @click.argument("name")
 def remove(name: str) -> None:
-    """Forget NAME; nothing changes on the device.
+    """Forget NAME; nothing changes on the device, and an emulated board stays in the cache.
 
     Example: edgekit targets remove pi5
     """
@@ -75,11 +107,22 @@ def list_all(as_json: bool) -> None:
     targets = _targets()
     found = [targets.find_target("local"), *targets.read_targets().values()]
     if as_json:
-        rows = [{"name": one.name, "url": one.url, "python": one.python} for one in found]
+        rows = [
+            {
+                "name": one.name,
+                "url": one.url,
+                "python": one.python,
+                "emulated": one.is_emulated,
+            }
+            for one in found
+        ]
         document = {"schema_version": 1, "file": str(targets.targets_file()), "targets": rows}
         click.echo(json.dumps(document, indent=1))
         return
-    table = [("name", "url", "python"), *((one.name, one.url, one.python or "") for one in found)]
+    table = [("name", "url", "python")]
+    table += [
+        (one.name, one.url, "emulated" if one.is_emulated else one.python or "") for one in found
+    ]
     click.echo("\n".join(aligned(table, left=range(3))))
 
 
@@ -159,6 +202,8 @@ def _targets() -> Any:
 def _text(report: Any) -> str:
     rows = [(f"  {one.status}", one.name, printable(_said(one))) for one in report.checks]
     verdict = "can be measured on" if report.usable else "CANNOT be measured on"
+    if report.usable and report.facts.get("emulated"):
+        verdict = "is emulated, and can be used for all but timings"
     doubts = sum(check.status == "warn" for check in report.checks)
     if doubts and report.usable:
         verdict += f", with {doubts} warning{'s' if doubts > 1 else ''}"

@@ -9,13 +9,13 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError
-from edgekit_benchmarks import doubts
+from edgekit_benchmarks import doubts, instructions
 from edgekit_benchmarks.bench_request import LOCAL, RESUME
 from edgekit_benchmarks.findings import Findings, Taken
 from edgekit_benchmarks.percentile import of_processes
 from edgekit_benchmarks.plan import PlannedRow
 from edgekit_benchmarks.ratio import Ratio, paired, unpaired
-from edgekit_benchmarks.report_numbers import counted
+from edgekit_benchmarks.report_numbers import counted, percent
 from edgekit_benchmarks.result import RatioRecord, Row, StartRecord, TargetRecord
 
 if TYPE_CHECKING:
@@ -26,7 +26,14 @@ _AGREE = 0.05
 
 
 def target_record(found: Findings) -> TargetRecord:
-    """The machine, and what is to be said of it."""
+    """The machine, and what is to be said of it: of an emulated one, nothing of its times."""
+    if found.plan.counts:
+        return TargetRecord(
+            url=found.url or LOCAL,
+            emulated=True,
+            facts=found.facts,
+            worker_sha256=found.worker_sha256,
+        )
     judgement = doubts.of_target(
         found.facts,
         found.watch,
@@ -51,9 +58,12 @@ def target_record(found: Findings) -> TargetRecord:
 
 
 def rows_of(found: Findings, target: TargetRecord) -> dict[str, Row]:
-    """The rows that have latencies, by their keys, with their doubts."""
+    """The rows that have latencies or counts, by their keys, with their doubts."""
     rows = {}
     for planned in found.plan.rows:
+        if counted_row := found.counts.get(planned.key):
+            rows[planned.key] = _counted_row(planned, found, counted_row)
+            continue
         taken = found.steady.get(planned.key, [])
         if not taken:
             continue
@@ -68,22 +78,44 @@ def rows_of(found: Findings, target: TargetRecord) -> dict[str, Row]:
     return rows
 
 
+def _counted_row(planned: PlannedRow, found: Findings, answers: Sequence[Mapping[str, Any]]) -> Row:
+    totals = instructions.per_call(answers)
+    told = []
+    off = instructions.disagreement(totals)
+    if off > instructions.ALIKE:
+        text = f"its processes counted up to {percent(off)} apart; report the file, and the runtime"
+        told.append(text)
+    return Row(
+        **_file(planned, found, answers[0]["runtime"]),
+        samples_ns=(),
+        instructions=instructions.fewest(answers),
+        instructions_per_call=totals,
+        doubts=tuple(told),
+    )
+
+
+def _file(planned: PlannedRow, found: Findings, runtime: str) -> dict[str, Any]:
+    file = planned.file
+    return {
+        "path": str(file.path),
+        "name": file.name,
+        "sha256": file.sha256,
+        "size_bytes": file.size_bytes,
+        "gzip_bytes": file.gzip_bytes,
+        "format": file.kind,
+        "precision": file.precision,
+        "target": found.plan.target,
+        "threads": planned.threads,
+        "runtime": runtime,
+        "input": planned.feed.record,
+    }
+
+
 def _row(planned: PlannedRow, found: Findings, taken: Sequence[Taken]) -> Row:
     answers = [one.answer for one in taken]
     starts = found.starts.get(planned.key, [])
-    file = planned.file
     return Row(
-        path=str(file.path),
-        name=file.name,
-        sha256=file.sha256,
-        size_bytes=file.size_bytes,
-        gzip_bytes=file.gzip_bytes,
-        format=file.kind,
-        precision=file.precision,
-        target=found.plan.target,
-        threads=planned.threads,
-        runtime=answers[0]["runtime"],
-        input=planned.feed.record,
+        **_file(planned, found, answers[0]["runtime"]),
         samples_ns=_each(answers, "samples_ns"),
         repeats=answers[0]["repeats"],
         stamps_ns=_each(answers, "stamps_ns"),
@@ -153,7 +185,9 @@ def ratios_of(found: Findings, rows: Mapping[str, Row], first: int) -> list[Rati
         rows: its rows by their keys, in the result's order.
         first: number of the first of them in the result.
     """
-    records = []
+    records: list[RatioRecord] = []
+    if found.plan.counts:
+        return records
     for (to, other), (row, key) in combinations(enumerate(rows, first), 2):
         ratio = _ratio(found.steady[key], found.steady[other], rows[key].valid & rows[other].valid)
         records.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +18,10 @@ from edgekit_benchmarks.assembly import (
     target_record,
 )
 from edgekit_benchmarks.bench_request import LOCAL, BenchRequest
+from edgekit_benchmarks.counting import counter_of, open_counting
 from edgekit_benchmarks.findings import Findings
 from edgekit_benchmarks.input_rows import Feed, FeedMaker
+from edgekit_benchmarks.instructions import PROCESSES as COUNT_PROCESSES
 from edgekit_benchmarks.link import Link
 from edgekit_benchmarks.model_file import ModelFile, each_once, read_model_file
 from edgekit_benchmarks.open_link import open_link
@@ -80,6 +82,7 @@ def bench(
     """
     started = _now()
     targets = {name: find_target(name) for name in request.targets}
+    _check_counts(request, targets)
     if any(target.is_remote for target in targets.values()):
         ssh_command()  # before any time is spent
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-input-") as folder:
@@ -88,11 +91,11 @@ def bench(
         if request.accuracy is not None:
             report.detail("score the files")
             extras.accuracy = accuracies(files, request.accuracy, request.preprocess)
-        plans = [_plan(request, name, files, feeds, report) for name in targets]
+        plans = [_plan(request, target, files, feeds, report) for target in targets.values()]
         runs = [
             TargetRun(
                 plan,
-                _opener(connect or open_link, targets[plan.target]),
+                _opener(connect or _connect, targets[plan.target]),
                 report,
                 resume=request.resume,
                 wait_s=request.wait_s,
@@ -105,6 +108,8 @@ def bench(
             extras.whole = whole_ways(files, feeds, request.threads, report)
     for one in found:
         one.url = targets[one.plan.target].url
+        if one.plan.counts:
+            one.facts["qemu"] = counter_of(targets[one.plan.target])
     result = _assembled(request, found, failures, extras, started)
     complete = all(run.is_complete for run in runs)
     kept = any(run.finished for run in runs)
@@ -116,10 +121,29 @@ def bench(
 
 
 def steps(request: BenchRequest) -> int:
-    """How many steps of progress `bench` will report, at most."""
+    """How many steps of progress `bench` will report, at most.
+
+    Raises:
+        UsageError: a target that does not exist.
+    """
     each = request.tries * (request.starts + request.processes) + request.sustained
     each += request.operators
-    return len(request.targets) * each
+    emulated = sum(find_target(name).is_emulated for name in request.targets)
+    return (len(request.targets) - emulated) * each + emulated * COUNT_PROCESSES
+
+
+def _check_counts(request: BenchRequest, targets: Mapping[str, Target]) -> None:
+    others = [name for name, target in targets.items() if not target.is_emulated]
+    if request.count and others:
+        message = (
+            f"{others[0]}: its instructions cannot be counted (--count), as it is not emulated; "
+            "name an emulated target (edgekit targets add-emulated pi4), or leave --count out"
+        )
+        raise UsageError(message)
+
+
+def _connect(target: Target) -> Link:
+    return open_counting(target) if target.is_emulated else open_link(target)
 
 
 def _opener(connect: Connect, target: Target) -> Callable[[], Link]:
@@ -158,12 +182,19 @@ def _read(
 
 def _plan(
     request: BenchRequest,
-    target: str,
+    where: Target,
     files: Sequence[ModelFile],
     feeds: dict[str, Feed],
     report: Report,
 ) -> Plan:
-    plan = make_plan(request, target, files, feeds)
+    target = where.name
+    plan = make_plan(request, target, files, feeds, counts=where.is_emulated)
+    if plan.counts:
+        threads = "" if request.threads == (1,) else ", and with one thread"
+        report.note(
+            f"{target}: emulated, where time means nothing: its instructions are counted "
+            f"instead{threads}"
+        )
     left_out = [file.path.name for file in files if file.kind == "keras" and target != LOCAL]
     if not plan.rows:
         message = f"{target}: runs no .keras files; convert them first, or measure them on local"

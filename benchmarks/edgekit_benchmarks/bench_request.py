@@ -42,6 +42,8 @@ class BenchRequest:
     replicate: bool = False
     resume: bool = False
     operators: bool = False
+    count: bool = False
+    """Count instructions: emulated targets only, which do nothing else anyway."""
     wait_s: float = 60.0
     """How long to wait while another benchmark has the device."""
     command: tuple[str, ...] = ()

@@ -217,7 +217,8 @@ def _notes(row: RowChange) -> Iterator[str]:
         if one.widened:
             yield f"{row.label}: {one.metric.name}: {one.widened}; its interval is widened by that"
     ours, theirs = row.before.processes, row.after.processes
-    if not can_compare(ours, theirs):
+    is_timed = row.before.samples_ns or row.after.samples_ns
+    if is_timed and not can_compare(ours, theirs):
         yield (
             f"{row.label}: {ours} and {counted(theirs, 'process', 'processes')} are too few to "
             f"tell a difference; {enough_to_compare()} in each are enough"

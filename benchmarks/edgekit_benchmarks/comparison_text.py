@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from edgekit.cli.table import aligned, printable
 from edgekit_benchmarks.comparison import Comparison, RowChange
 from edgekit_benchmarks.gate import Decision
+from edgekit_benchmarks.instructions import count_text
 from edgekit_benchmarks.metric import Change
 from edgekit_benchmarks.report_numbers import (
     confidence_text,
@@ -72,6 +73,8 @@ def extent(change: Change) -> str:
     ratio = change.ratio
     if ratio is None:
         return ""
+    if change.metric.kind == "count":
+        return f"{ratio.value:.4f}x"
     if change.metric.is_exact:
         return factor(ratio.value)
     return factor_enclosed(ratio.value, ratio.low, ratio.high)
@@ -85,4 +88,4 @@ def amount(value: float | None, kind: str) -> str:
     """
     if value is None:
         return ""
-    return {"share": share, "bytes": size, "time": duration}[kind](value)
+    return {"share": share, "bytes": size, "time": duration, "count": count_text}[kind](value)

@@ -42,6 +42,8 @@ STEPS = 7
 """Of progress, at most."""
 LAUNCHER = "edgekit/python"
 """In a tree: runs the board's Python, as ``python3`` would there."""
+_SAME_PLACES = {"qemu-aarch64": "-R 0x1000000000 -seed 1", "qemu-arm": "-seed 1"}
+"""Words for QEMU so that memory is laid out alike in every process that is counted."""
 _NEW = ".new-"
 _IMPORT_S = 300.0
 _IN_USE_S = 86400.0
@@ -223,7 +225,8 @@ unset PYTHONSTARTUP LD_PRELOAD LD_LIBRARY_PATH VIRTUAL_ENV
 if [ -n "${{EDGEKIT_COUNT-}}" ]; then
     count=$EDGEKIT_COUNT
     unset EDGEKIT_COUNT
-    set -- -plugin "$tree/edgekit/counter.so,out=$count" -0 "$EDGEKIT_PYTHON" "$tree/{python}" "$@"
+    set -- -plugin "$tree/edgekit/counter.so,out=$count" \\
+        {_SAME_PLACES[board.qemu]} -0 "$EDGEKIT_PYTHON" "$tree/{python}" "$@"
 else
     set -- -0 "$EDGEKIT_PYTHON" "$tree/{python}" "$@"
 fi

@@ -27,6 +27,8 @@ class Findings:
     """By the row's key: what each process that started it answered."""
     steady: dict[str, list[Taken]] = field(default_factory=dict)
     """By the row's key: its part of what each process answered."""
+    counts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """By the row's key: what each process that counted its instructions answered."""
     operators: dict[str, OperatorProfile | EdgekitError] = field(default_factory=dict)
     """By the row's key: where its time goes, or why that is not known."""
     timer_ns: list[float] = field(default_factory=list)

@@ -141,12 +141,18 @@ def _decided(row: RowChange, limit: Limit) -> Decision:
         outcome = "failed" if change.ratio.value > 1 + limit.amount + 1e-12 else "passed"
         assert change.difference is not None
         more = "+" if change.difference >= 0 else ""
-        text = f"{more}{counted(round(change.difference), 'byte')}, {factor(change.ratio.value)}"
+        what = "instruction" if change.metric.kind == "count" else "byte"
+        text = f"{more}{counted(round(change.difference), what)}, {_exact(change.ratio.value)}"
     elif row.invalid:
         outcome, text = _undecided("; ".join(row.invalid))
     else:
         outcome, text = _measured(change, limit)
     return Decision(row=row.label, limit=limit, outcome=outcome, text=text)
+
+
+def _exact(ratio: float) -> str:
+    """As in ``1.0098x``: what is counted is known better than what is measured."""
+    return f"{ratio:.4f}x" if 0.9 < ratio < 1.1 else factor(ratio)
 
 
 def _undecided(why: str) -> tuple[Outcome, str]:

@@ -26,13 +26,23 @@ _FACTS = {
     "libc": "C library",
     "python": "Python",
 }
+_OF_EMULATED = {
+    "model": "board",
+    "cpu": "CPU",
+    "machine": "architecture",
+    "features": "CPU features",
+    "libc": "C library",
+    "qemu": "QEMU",
+}
+"""What instructions depend on, whichever machine emulates them."""
 
 
 def differences(before: TargetRecord, after: TargetRecord) -> Iterator[str]:
     """Each thing in which they differ, with both values."""
     if before.emulated != after.emulated:
         yield f"emulated: {_words(before.emulated)}, then {_words(after.emulated)}"
-    for name, title in _FACTS.items():
+    both = before.emulated and after.emulated
+    for name, title in (_OF_EMULATED if both else _FACTS).items():
         ours, theirs = _fact(before.facts, name), _fact(after.facts, name)
         if ours == theirs:
             continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
+from edgekit_benchmarks.instructions import ALIKE, TOTAL
 from edgekit_benchmarks.percentile import nearest_rank, needed
 from edgekit_benchmarks.ratio import NOISE, RUNS_NOISE, Ratio, unpaired_values
 from edgekit_benchmarks.report_numbers import percent
@@ -17,7 +18,7 @@ from edgekit_benchmarks.tail import preempted_share, undisturbed
 _MATTERS = 0.97
 """A percentile that other programs may have moved by less than that is taken as it is."""
 
-Kind = Literal["time", "bytes", "share"]
+Kind = Literal["time", "bytes", "share", "count"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,9 @@ METRICS: Mapping[str, Metric] = {
         Metric(name="peak", kind="bytes", title="peak memory", start="peak_memory_bytes"),
         Metric(name="size", kind="bytes", title="size of the file", is_exact=True),
         Metric(name="gzip", kind="bytes", title="size of the file, gzipped", is_exact=True),
+        Metric(
+            name="instructions", kind="count", title="instructions of an inference", is_exact=True
+        ),
         Metric(name="accuracy", kind="share", title="accuracy", is_exact=True),
     )
 }
@@ -84,9 +88,11 @@ class Change:
             "time": ("faster", "slower"),
             "bytes": ("smaller", "larger"),
             "share": ("worse", "better"),
+            "count": ("fewer", "more"),
         }[self.metric.kind]
         if self.metric.is_exact:
-            if self.before == self.after:
+            alike = ALIKE * self.before if self.metric.kind == "count" else 0
+            if abs(self.after - self.before) <= alike:
                 return "same"
             return less if self.after < self.before else more
         assert self.ratio is not None
@@ -123,7 +129,9 @@ def change(
             nobody knows how much of it hit the file, the interval is widened from none to all.
     """
     ends = _shown(metric, before), _shown(metric, after)
-    if ends == (None, None) and metric.percent is None:
+    if ends == (None, None) and (
+        metric.percent is None or not (before.samples_ns and after.samples_ns)
+    ):
         return None
     if None in ends:
         return Change(
@@ -173,6 +181,8 @@ def _shown(metric: Metric, row: Row) -> float | None:
     if metric.name == "accuracy":
         value = (row.accuracy or {}).get("value")
         return float(value) if isinstance(value, int | float) else None
+    if metric.name == "instructions":
+        return None if row.instructions is None else row.instructions[TOTAL]
     return {"size": row.size_bytes, "gzip": row.gzip_bytes}[metric.name]
 
 
@@ -188,7 +198,7 @@ def _values(metric: Metric, row: Row) -> list[float]:
 
 
 def _missing(metric: Metric, before: Row, after: Row) -> str:
-    if metric.percent is not None:
+    if metric.percent is not None and before.samples_ns and after.samples_ns:
         fewest = min(before.sample_count, after.sample_count)
         return f"{fewest} samples are too few; {needed(metric.percent)} are needed"
     return "only one of the two has it"

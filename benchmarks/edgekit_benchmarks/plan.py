@@ -15,6 +15,8 @@ from typing import Any
 
 from edgekit_benchmarks.bench_request import LOCAL, BenchRequest
 from edgekit_benchmarks.input_rows import Feed
+from edgekit_benchmarks.instructions import CALLS
+from edgekit_benchmarks.instructions import PROCESSES as COUNT_PROCESSES
 from edgekit_benchmarks.model_file import ModelFile
 
 WARM_UP_S = 0.25
@@ -23,6 +25,7 @@ _START_INFERENCES = 4
 _START_LIMIT_S = 900.0
 _PROCESS_S = 0.8
 """A guess at what a process takes that does nothing."""
+_COUNT_S = 10.0
 _SHARE_OF_MEMORY = 4
 
 
@@ -54,10 +57,14 @@ class Plan:
     tries: int = 1
     sustained: bool = False
     operators: bool = False
+    counts: bool = False
+    """Instructions are counted, and nothing is timed: an emulated board."""
 
     @property
     def steps(self) -> int:
         """How many steps of progress it takes."""
+        if self.counts:
+            return COUNT_PROCESSES
         return self.tries * (self.starts + self.processes) + self.sustained + self.operators
 
     @property
@@ -73,6 +80,7 @@ class Plan:
             "settings": [self.starts, WARM_UP_S, CHUNK_S, self.processes, self.seconds],
             "tries": self.tries,
             "sustained": self.sustained,
+            "counts": self.counts and CALLS,
             "rows": [
                 [row.key, row.file.sha256, row.threads, row.feed.record.to_dict()]
                 for row in self.rows
@@ -85,11 +93,17 @@ class Plan:
         return {
             "start": _PROCESS_S,
             "steady": _PROCESS_S + rows * (WARM_UP_S + self.budget_s),
+            "count": _COUNT_S,
         }
 
 
 def make_plan(
-    request: BenchRequest, target: str, files: Sequence[ModelFile], feeds: Mapping[str, Feed]
+    request: BenchRequest,
+    target: str,
+    files: Sequence[ModelFile],
+    feeds: Mapping[str, Feed],
+    *,
+    counts: bool = False,
 ) -> Plan:
     """Files x threads; Keras models only here, as the reference.
 
@@ -98,11 +112,13 @@ def make_plan(
         target: where.
         files: those that could be read.
         feeds: their inputs, by the files' sha256.
+        counts: count instructions instead of taking times; with one thread, as threads that wait
+            for each other execute instructions, too.
     """
     rows = [
         PlannedRow(key=f"{number}x{threads}", file=file, feed=feeds[file.sha256], threads=threads)
         for number, file in enumerate(files)
-        for threads in dict.fromkeys(request.threads)
+        for threads in dict.fromkeys((1,) if counts else request.threads)
         if file.kind != "keras" or target == LOCAL
     ]
     return Plan(
@@ -113,7 +129,8 @@ def make_plan(
         seconds=request.seconds,
         tries=request.tries,
         sustained=request.sustained,
-        operators=request.operators,
+        operators=request.operators and not counts,
+        counts=counts,
     )
 
 
@@ -169,6 +186,21 @@ def start_spec(row: PlannedRow, paths: Mapping[str, str]) -> dict[str, Any]:
         "row": _row_spec(row, paths),
         "inputs": _inputs_of(row, paths),
         "inferences": _START_INFERENCES,
+    }
+
+
+def count_spec(row: PlannedRow, paths: Mapping[str, str]) -> dict[str, Any]:
+    """What the worker is asked for counts of instructions.
+
+    Args:
+        row: the row.
+        paths: of files and inputs on the target, by sha256.
+    """
+    return {
+        "mode": "count",
+        "row": _row_spec(row, paths),
+        "inputs": _inputs_of(row, paths),
+        "calls": CALLS,
     }
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
+from edgekit_benchmarks.instructions import CLASSES, TOTAL
 from edgekit_benchmarks.report_remembered import remembered
 from edgekit_benchmarks.report_rows import against, is_emulated
 from edgekit_benchmarks.result import BenchmarkResult, Row
@@ -92,6 +93,7 @@ def _line(result: BenchmarkResult, number: int, row: Row) -> dict[str, _Cell]:
         "samples": row.sample_count,
         "repeats": row.repeats,
         **_measured(row),
+        **_counts(row),
         "ratio_to": None if compared is None else compared.to,
         "ratio": None if compared is None else compared.value,
         "ratio_low": None if compared is None else compared.low,
@@ -119,7 +121,7 @@ def _measured(row: Row) -> dict[str, _Cell]:
         line[f"p{percent}_ns"] = None if found is None else found.value
         line[f"p{percent}_low_ns"] = None if found is None else found.low
         line[f"p{percent}_high_ns"] = None if found is None else found.high
-    line["throughput_per_s"] = round(row.throughput_per_s, 3)
+    line["throughput_per_s"] = row.throughput_per_s and round(row.throughput_per_s, 3)
     for name in ("import_ns", "load_ns", "first_inference_ns"):
         line[name] = row.of_starts(name)
     line["preprocess_ns"] = row.preprocess_ns
@@ -128,6 +130,12 @@ def _measured(row: Row) -> dict[str, _Cell]:
         line[name] = row.of_starts(name)
     line["memory_read_from"] = row.memory_read_from
     return line
+
+
+def _counts(row: Row) -> dict[str, _Cell]:
+    counts = row.instructions or {}
+    line: dict[str, _Cell] = {"instructions": counts.get(TOTAL)}
+    return line | {f"instructions_{name}": counts.get(name) for name in CLASSES}
 
 
 def _accuracy(row: Row, name: str) -> float | None:

@@ -15,6 +15,7 @@ from edgekit_benchmarks.plot_timeline import MOST as MOST_TIMELINES
 from edgekit_benchmarks.plot_timeline import MOST_TIMES, plot_timeline
 from edgekit_benchmarks.plot_tradeoff import plot_tradeoff
 from edgekit_benchmarks.plot_watch import plot_watch
+from edgekit_benchmarks.report_counts import counts_table
 from edgekit_benchmarks.report_environment import Pairs, command, confidence, environment, how
 from edgekit_benchmarks.report_remembered import remembered
 from edgekit_benchmarks.report_rows import machine, reasons, replication
@@ -118,6 +119,7 @@ def _results(result: BenchmarkResult) -> Iterator[str]:
     )
     yield from table(result)
     yield from doubts(result)
+    yield from counts_table(result)
     tries = replication(result)
     if tries:
         yield '<h3>Measured again and again</h3><ul class="note">'

@@ -12,7 +12,9 @@ from edgekit_benchmarks.report_remembered import remembered
 from edgekit_benchmarks.report_rows import (
     EMULATED,
     against,
+    emulated_text,
     file_names,
+    instructions_told,
     is_emulated,
     names,
     own_doubts,
@@ -49,6 +51,12 @@ def _lines(result: BenchmarkResult) -> Iterator[str]:
         yield ""
     if result.rows:
         yield from _table(result)
+        yield ""
+    counts = [_escaped(f"{name}: {text}") for name, text in instructions_told(result)]
+    if counts:
+        yield f"Instructions of an inference, by class ({EMULATED}):"
+        yield ""
+        yield from (f"- {text}" for text in counts)
         yield ""
     tries = replication(result)
     yield from (f"- {_escaped(text)}" for _, text in tries)
@@ -95,7 +103,7 @@ def _table(result: BenchmarkResult) -> Iterator[str]:
 
 def _measured(result: BenchmarkResult, row: Row) -> list[str]:
     if is_emulated(result, row):
-        return [EMULATED, *[DASH] * 4]
+        return [emulated_text(row), *[DASH] * 4]
     middle, high = row.of_percentile(50), row.of_percentile(90)
     mark = "" if row.valid else "**INVALID** "
     peak = row.of_starts("peak_memory_bytes")

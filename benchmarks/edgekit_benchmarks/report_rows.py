@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from edgekit_benchmarks.doubts import INVALID
+from edgekit_benchmarks.instructions import TOTAL, count_text, shares_text
 from edgekit_benchmarks.ratio import TOO_FEW
 from edgekit_benchmarks.report_numbers import duration, factor, factor_enclosed, is_number, share
 from edgekit_benchmarks.result import BenchmarkResult, Row, TargetRecord
@@ -140,6 +141,22 @@ def _threads(given: object) -> str:
 def is_emulated(result: BenchmarkResult, row: Row) -> bool:
     """Whether its times say nothing about a device."""
     return result.targets[row.target].emulated
+
+
+def emulated_text(row: Row) -> str:
+    """What stands where other rows have their latency."""
+    if row.instructions is None:
+        return EMULATED
+    return f"{count_text(row.instructions[TOTAL])} instructions ({EMULATED})"
+
+
+def instructions_told(result: BenchmarkResult) -> tuple[tuple[str, str], ...]:
+    """For each row whose instructions were counted its name, and what they are."""
+    return tuple(
+        (name, f"{count_text(row.instructions[TOTAL])}: {shares_text(row.instructions)}")
+        for name, row in zip(names(result), result.rows, strict=True)
+        if row.instructions is not None
+    )
 
 
 def machine(name: str, target: TargetRecord) -> str:

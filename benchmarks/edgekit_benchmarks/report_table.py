@@ -11,8 +11,8 @@ from edgekit_benchmarks.report_columns import Column, columns, with_interval
 from edgekit_benchmarks.report_markdown import accuracy_text
 from edgekit_benchmarks.report_numbers import DASH, size_unit
 from edgekit_benchmarks.report_rows import (
-    EMULATED,
     against,
+    emulated_text,
     file_names,
     is_emulated,
     machine,
@@ -91,7 +91,7 @@ def _of_target(target: TargetRecord) -> tuple[str, ...]:
 
 def _measured(result: BenchmarkResult, row: Row, measured: Sequence[Column]) -> str:
     if is_emulated(result, row):
-        return f'<td class="left" colspan="{len(measured)}">{EMULATED}</td>'
+        return f'<td class="left" colspan="{len(measured)}">{clean(emulated_text(row))}</td>'
     kind = "" if row.valid else ' class="void"'
     return "".join(f"<td{kind}>{column.cell(row)}</td>" for column in measured)
 

@@ -10,9 +10,10 @@ from edgekit_benchmarks.report_environment import interval_heading
 from edgekit_benchmarks.report_markdown import accuracy_text
 from edgekit_benchmarks.report_numbers import duration, enclosed, share, size
 from edgekit_benchmarks.report_rows import (
-    EMULATED,
     against,
+    emulated_text,
     file_names,
+    instructions_told,
     is_emulated,
     names,
     own_doubts,
@@ -40,6 +41,7 @@ def _lines(result: BenchmarkResult) -> Iterator[str]:
     yield from (f"INVALID: {text}" for text in reasons(result))
     yield from _doubts(result)
     yield from sentences(result)
+    yield from (f"Instructions, {name}: {text}" for name, text in instructions_told(result))
     yield from _operators(result)
     yield from _agreement(result)
 
@@ -102,7 +104,7 @@ def _percentile(row: Row, percent: float) -> float | None:
 
 def _median(result: BenchmarkResult, row: Row) -> str:
     if is_emulated(result, row):
-        return EMULATED
+        return emulated_text(row)
     found = row.of_percentile(50)
     assert found is not None
     return enclosed(found) if row.valid else f"INVALID {enclosed(found)}"

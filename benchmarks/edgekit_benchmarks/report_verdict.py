@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgekit_benchmarks.instructions import TOTAL, count_text
 from edgekit_benchmarks.report_numbers import duration, enclosed
 from edgekit_benchmarks.report_rows import (
     EMULATED,
@@ -40,7 +41,7 @@ def _of_target(result: BenchmarkResult, name: str, rows: Sequence[int]) -> list[
     if not rows:
         return [f"Nothing was measured on {where}."] if len(result.targets) > 1 else []
     if target.emulated:
-        return [f"{_capital(where)} is {EMULATED}."]
+        return [_counted(result, rows, where)]
     if not any(result.rows[i].valid for i in rows):
         return [f"INVALID: what was measured on {where} must not be used."]
     compared = [
@@ -90,6 +91,20 @@ def _fastest(result: BenchmarkResult, rows: Sequence[int], where: str) -> str:
     threads = threads_text(result.rows[best].threads)
     with_threads = "" if threads in name else f" with {threads}"
     return f"{name} takes {took} an inference{with_threads} on {where}."
+
+
+def _counted(result: BenchmarkResult, rows: Sequence[int], where: str) -> str:
+    """The file with the fewest instructions; no time follows from that."""
+    counts = {i: given[TOTAL] for i in rows if (given := result.rows[i].instructions) is not None}
+    if not counts:
+        return f"{_capital(where)} is {EMULATED}."
+    best = min(counts, key=lambda i: counts[i])
+    name = names(result)[best].removesuffix(f" on {result.rows[best].target}")
+    least = "the fewest, " if len(counts) > 1 else ""
+    return (
+        f"{name} takes {least}{count_text(counts[best])} instructions an inference on {where}, "
+        f"{EMULATED}."
+    )
 
 
 def _capital(text: str) -> str:

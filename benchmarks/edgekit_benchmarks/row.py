@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import PurePath
@@ -10,6 +11,7 @@ from typing import Any
 
 from edgekit_benchmarks import percentile
 from edgekit_benchmarks.fields import Fields
+from edgekit_benchmarks.instructions import CLASSES, TOTAL
 from edgekit_benchmarks.outliers import Outliers
 
 _CHANGED = 0.02
@@ -108,6 +110,10 @@ class Row:
     starts: tuple[StartRecord, ...] = ()
     memory_read_from: str = ""
     """``VmHWM``, ``ru_maxrss`` …"""
+    instructions: Mapping[str, int] | None = None
+    """Of one inference on an emulated board, by class and in ``total``; such a row has no times."""
+    instructions_per_call: tuple[tuple[float, ...], ...] = ()
+    """For each process that counted, the totals of its calls."""
     preprocess_ns: float | None = None
     end_to_end_ns: float | None = None
     operators: tuple[dict[str, Any], ...] | None = None
@@ -119,6 +125,8 @@ class Row:
 
     def __post_init__(self) -> None:
         """Refuse a row without a single sample, or with a time that no inference can take."""
+        if self.instructions is not None and not self.samples_ns:
+            return
         if not self.samples_ns or not all(self.samples_ns):
             message = f"{self.path}: samples_ns has a process without samples; measure at least one"
             raise ValueError(message)
@@ -154,15 +162,19 @@ class Row:
         return percentile.of_processes(self.samples_ns, 50).value
 
     @property
-    def throughput_per_s(self) -> float:
+    def throughput_per_s(self) -> float | None:
         """Inferences a second, one after another: of the mean, as waiting adds up."""
+        if not self.samples_ns:
+            return None
         return 1e9 * self.sample_count / sum(map(sum, self.samples_ns))
 
     def of_percentile(self, percent: float) -> percentile.Enclosed | None:
         """A percentile in nanoseconds with its interval; None if the samples do not support it.
 
-        The median is always given.
+        The median is always given where there are any.
         """
+        if not self.samples_ns:
+            return None
         if percent != 50 and not percentile.is_supported(percent, self.sample_count):
             return None
         return percentile.of_processes(self.samples_ns, percent)
@@ -182,6 +194,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as the result file holds it."""
+        samples = list(chain.from_iterable(self.samples_ns))
         return {
             "path": self.path,
             "name": self.name,
@@ -196,8 +209,10 @@ class Row:
             "input": self.input.to_dict(),
             "processes": self.processes,
             **self._percentiles(),
-            "throughput_per_s": round(self.throughput_per_s, 3),
-            "outliers": Outliers.of(list(chain.from_iterable(self.samples_ns))).to_dict(),
+            "throughput_per_s": self.throughput_per_s and round(self.throughput_per_s, 3),
+            "outliers": Outliers.of(samples).to_dict() if samples else None,
+            "instructions": self.instructions and dict(self.instructions),
+            "instructions_per_call": _lists(self.instructions_per_call),
             **{
                 name: self.of_starts(name)
                 for name in (
@@ -273,6 +288,8 @@ class Row:
                 reference_ns=given.number_lists("reference_ns"),
                 starts=tuple(map(StartRecord.from_fields, given.parts("starts"))),
                 memory_read_from=given.text("memory_read_from", ""),
+                instructions=_counts(given),
+                instructions_per_call=given.number_lists("instructions_per_call"),
                 preprocess_ns=given.number_or_none("preprocess_ns"),
                 end_to_end_ns=given.number_or_none("end_to_end_ns"),
                 operators=given.mappings("operators") if given.has("operators") else None,
@@ -283,10 +300,19 @@ class Row:
             )
         except ValueError as error:
             raise given.wrong(name="samples_ns", wanted="lists of positive times") from error
+        if not row.samples_ns:
+            return row
         stored = given.number("p50_ns", row.p50_ns)
         if abs(stored - row.p50_ns) > _CHANGED * row.p50_ns:
             raise given.wrong(name="p50_ns", wanted=f"what samples_ns give ({row.p50_ns:.0f})")
         return row
+
+
+def _counts(given: Fields) -> dict[str, int] | None:
+    if not given.has("instructions"):
+        return None
+    counts = given.part("instructions")
+    return {name: counts.whole(name, 0) for name in (TOTAL, *CLASSES)}
 
 
 def _lists(values: tuple[tuple[float, ...], ...]) -> list[list[float]]:

@@ -12,11 +12,13 @@ from edgekit.errors import CrashError, EdgekitError, OutputError
 from edgekit_benchmarks.bench_request import RESUME
 from edgekit_benchmarks.findings import Findings, Taken
 from edgekit_benchmarks.heat import cool_down, heat_up
+from edgekit_benchmarks.instructions import PROCESSES as COUNT_PROCESSES
 from edgekit_benchmarks.journal import Journal
 from edgekit_benchmarks.link import Link
 from edgekit_benchmarks.plan import (
     Plan,
     PlannedRow,
+    count_spec,
     groups_of,
     in_turn,
     limit_s,
@@ -99,7 +101,10 @@ class TargetRun:
                 if self._is_stopped:
                     return self.findings
                 self._prepare(link)
-                self._measure_rows()
+                if self._plan.counts:
+                    self._count_rows()
+                else:
+                    self._measure_rows()
                 with suppress(EdgekitError):
                     link.request("unlock", timeout_s=_ASK_S)
             self.is_complete = True
@@ -165,6 +170,25 @@ class TargetRun:
                 self._take_all(rows, attempt)
         if self._plan.operators:
             self._profile(rows)
+
+    def _count_rows(self) -> None:
+        """Every row in fresh processes of its own, and nothing else."""
+        failed = {one.path for one in self.findings.failures}
+        rows = [row for row in self._plan.rows if str(row.file.path) not in failed]
+        for number in range(COUNT_PROCESSES):
+            if rows:
+                self._telling.turn(f"count {number + 1} of {COUNT_PROCESSES}", rows)
+            for row in list(rows):
+                spec = count_spec(row, self._paths)
+                try:
+                    answer = self._run(f"0.count.{number}.{row.key}", "count", spec, [row], 0)
+                except LostError:
+                    raise
+                except EdgekitError as error:
+                    self.findings.fail([row], error)
+                    rows.remove(row)
+                else:
+                    self.findings.counts.setdefault(row.key, []).append(answer)
 
     def _start_all(self, rows: list[PlannedRow], attempt: int) -> list[PlannedRow]:
         """Every row in fresh processes of its own; returns those that start."""

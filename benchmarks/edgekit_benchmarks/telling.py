@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from edgekit_benchmarks.instructions import PROCESSES as COUNT_PROCESSES
 from edgekit_benchmarks.plan import Plan, PlannedRow
 
 
@@ -31,8 +32,8 @@ class Telling:
         """Processes in each turn of taking latencies."""
         self._plan = plan
         self._report = report
-        self._took_s: dict[str, list[float]] = {"start": [], "steady": []}
-        self._done = {"start": 0, "steady": 0}
+        self._took_s: dict[str, list[float]] = {"start": [], "steady": [], "count": []}
+        self._done = {"start": 0, "steady": 0, "count": 0}
         self._has_waited = False
 
     def step(self, text: str, rows: Sequence[PlannedRow]) -> None:
@@ -56,7 +57,7 @@ class Telling:
         self._report.note(text)
 
     def finished(self, kind: str, took_s: float | None = None) -> None:
-        """A process of the kind ``start`` or ``steady`` is done; None: it was done earlier."""
+        """A process of that kind is done; None: it was done earlier."""
         self._done[kind] += 1
         if took_s is not None:
             self._took_s[kind].append(took_s)
@@ -75,7 +76,9 @@ class Telling:
         """By what the processes took so far, where that is known."""
         plan, rows = self._plan, len(self._plan.rows)
         steady = plan.tries * plan.processes * self.groups
-        counts = {"start": plan.tries * plan.starts * rows, "steady": steady}
+        counts = {"start": plan.tries * plan.starts * rows, "steady": steady, "count": 0}
+        if plan.counts:
+            counts = {"start": 0, "steady": 0, "count": COUNT_PROCESSES * rows}
         guesses = plan.guessed_s(rows / self.groups)
         left_s = 0.0
         for kind, took in self._took_s.items():

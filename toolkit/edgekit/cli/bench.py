@@ -84,6 +84,11 @@ class Counts(click.ParamType[tuple[int, ...]]):
 )
 @click.option("--resume", is_flag=True, help="Go on where the same command was cut off.")
 @click.option("--operators", is_flag=True, help="Also time the operators of each file.")
+@click.option(
+    "--count",
+    is_flag=True,
+    help="Count instructions instead of taking times; emulated targets always do.",
+)
 @click.option("-o", "--output", "json", type=_FILE, metavar="FILE.json", help="Write the result.")
 @click.option("--html", type=_FILE, metavar="FILE", help="Write a page with plots.")
 @click.option("--csv", type=_FILE, metavar="FILE", help="Write a line for each row.")
@@ -94,7 +99,8 @@ class Counts(click.ParamType[tuple[int, ...]]):
     "--max-regress",
     multiple=True,
     metavar="METRIC=LIMIT",
-    help="Fail when worse than the baseline by more: p50=5%, memory=10%, size=0%, accuracy=0.5pt.",
+    help="Fail when worse than the baseline by more: p50=5%, memory=10%, size=0%, accuracy=0.5pt, "
+    "instructions=0.5%.",
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result on stdout.")
@@ -150,4 +156,5 @@ _ASKED = (
     "replicate",
     "resume",
     "operators",
+    "count",
 )

@@ -22,6 +22,7 @@ from edgekit import guard, seal
 from edgekit.errors import EdgekitError, SourceError, UsageError, VerificationError
 from edgekit.inspection import inspect
 from edgekit.mapped_file import file_name, map_file
+from edgekit.recipe import CALIBRATED
 from edgekit.sessions.runtime_session import RuntimeSession
 from edgekit.source_kind import sniff
 from edgekit.tflite_file import signatures
@@ -79,6 +80,9 @@ class TargetSession(RuntimeSession):
         self.input_views = self.output_views = self.input_writers = self.output_copies = ()
         self.execute = self._never
         self._runtime = ""
+        if (self.manifest.get("recipe") or {}).get("precision") in CALIBRATED:
+            floats = (spec.name for spec in self.inputs if spec.dtype == "float32")
+            self.quantizes_inputs = frozenset(floats)
         bytes_made = sum(_size(spec.shape, spec.dtype) for spec in self.outputs)
         self.rows_at_once = max(1, _MOST_BYTES // max(1, bytes_made))
 
@@ -119,6 +123,14 @@ class TargetSession(RuntimeSession):
             CrashError: the runtime there died, or the link broke.
         """
         return [self._as_real(raw) for raw in self.run_each_stored(calls)]
+
+    def check(self, call: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse what `run_each` would refuse before it sends anything.
+
+        Raises:
+            DataError: a name, shape or dtype that does not fit.
+        """
+        self._pieces(self._checked(self._as_stored(call)))
 
     def run_each_stored(
         self, calls: Sequence[Mapping[str, NDArray[Any]]]

@@ -24,6 +24,8 @@ _MODULES = {
 
 TARGET_PREDICTOR = "edgekit_benchmarks.target_predict_worker"
 """Predicts on targets, for `edgekit.evaluate`."""
+TARGET_RUNNER = "edgekit_benchmarks.target_run_worker"
+"""Runs files on targets, for ``edgekit run``."""
 
 
 class BenchmarkResult(Protocol):
@@ -133,15 +135,15 @@ def plug_in(name: str) -> Any:
         raise MissingDependencyError(_MISSING) from error
 
 
-def target_predictor() -> str:
-    """The module that predicts on targets.
+def installed(module: str) -> str:
+    """`module`, a part of the benchmarks.
 
     Raises:
-        MissingDependencyError: the benchmarks are not installed.
+        MissingDependencyError: they are not installed.
     """
-    if find_spec(TARGET_PREDICTOR.partition(".")[0]) is None:
+    if find_spec(module.partition(".")[0]) is None:
         raise MissingDependencyError(_MISSING)
-    return TARGET_PREDICTOR
+    return module
 
 
 def _several(given: AnyPath | Sequence[AnyPath]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from edgekit.benchmarking import target_predictor
+from edgekit.benchmarking import TARGET_PREDICTOR, installed
 from edgekit.errors import MissingDependencyError
 from edgekit.source_kind import SourceKind, sniff
 
@@ -55,7 +55,7 @@ class EvaluateRow:
             MissingDependencyError: it is not installed.
         """
         if self.target is not None:
-            return target_predictor()
+            return installed(TARGET_PREDICTOR)
         return "edgekit.predict_worker" if self.is_for_devices else _framework_predictor()
 
 

@@ -216,7 +216,7 @@ class Lane:
         named = {spec.name: value for spec, value in zip(self._inputs, ready, strict=True)}
         for spec, value in zip(self._inputs, ready, strict=True):
             if spec.name in self.session.quantizes_inputs:
-                _refuse_nan(value, spec)
+                refuse_nan(value, spec)
         from edgekit.sessions.quantized import stored
 
         raw = self.session.run({spec.name: stored(named[spec.name], spec) for spec in self._inputs})
@@ -316,12 +316,16 @@ def _narrow(view: View, values: Array) -> None:
 
 
 def _write_numbers(spec: TensorSpec, write: Write, key: Any, values: Array) -> None:
-    _refuse_nan(values, spec)
+    refuse_nan(values, spec)
     write(key, values)
 
 
-def _refuse_nan(values: Array, spec: TensorSpec) -> None:
-    """Raise if there is a NaN. `argmax` stops at the first, and is the fastest to look."""
+def refuse_nan(values: Array, spec: TensorSpec) -> None:
+    """Raise if there is a NaN. `argmax` stops at the first, and is the fastest to look.
+
+    Raises:
+        DataError: there is one.
+    """
     if not values.size:
         return
     top = values.item(values.argmax())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 from edgekit.errors import UsageError, VerificationError
 from edgekit.lane import Lane
@@ -29,12 +29,17 @@ class Options(SimpleNamespace):  # the quickest of all classes to make
     probe: bool
 
 
-def open_serving(source: Source, options: Options) -> Serving:
+Opener: TypeAlias = Callable[[Source, str, Options], RuntimeSession]
+"""Opens a file that was checked, which messages call by the name given."""
+
+
+def open_serving(source: Source, options: Options, opener: Opener | None = None) -> Serving:
     """Check a file, open it as often as there are instances, and test it if asked to.
 
     Args:
         source: the file, or its content.
         options: how to open it.
+        opener: opens it elsewhere than in this process.
 
     Raises:
         SourceError, VerificationError, MissingDependencyError, UsageError, DataError, CrashError:
@@ -52,7 +57,8 @@ def open_serving(source: Source, options: Options) -> Serving:
             providers=options.providers,
             signature=options.signature,
         )
-    first = _session(checked, name, options)
+    opened = opener or _session
+    first = opened(checked, name, options)
     if options.self_test:
         from edgekit import golden
 
@@ -61,7 +67,7 @@ def open_serving(source: Source, options: Options) -> Serving:
             raise VerificationError(message)
     sessions = [first]
     while len(sessions) < options.instances:
-        sessions.append(first.another() or _session(checked, name, options))
+        sessions.append(first.another() or opened(checked, name, options))
     serving = _serving(name, sessions, options)
     if not reading.is_sealed and first.manifest:  # for which nothing vouches
         _ = serving.labels, serving.preprocess

@@ -87,6 +87,10 @@ class RunReport:
     saved: str | None
     """Where the outputs are."""
     notes: tuple[str, ...]
+    target: str | None = None
+    """Where it ran, if a target was asked for."""
+    emulated: bool = False
+    """Whether that is an emulated board."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
@@ -94,6 +98,8 @@ class RunReport:
             "schema_version": 1,
             "path": self.path,
             "backend": self.backend,
+            "target": self.target,
+            "emulated": self.emulated,
             "results": [result.to_dict() for result in self.results],
             "failures": [asdict(failure) for failure in self.failures],
             "saved": self.saved,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,9 @@ from edgekit.classification import rank
 from edgekit.errors import DataError, UsageError
 from edgekit.input_file import Interface, Samples, read_inputs
 from edgekit.loading import load
-from edgekit.model import Model
 from edgekit.preprocess import parse_prefixed
 from edgekit.run_result import Ranked, Result, Summary
+from edgekit.serving import Serving
 
 Array = NDArray[Any]
 
@@ -28,10 +28,12 @@ _SURE = 0.01
 
 
 @dataclass(slots=True, kw_only=True)
-class _Work:
+class Work:
     """The model, the samples being run, and the outputs that will be saved."""
 
-    model: Model
+    serving: Serving
+    forward: Callable[[dict[str, Array]], dict[str, Array]]
+    """Runs the model anew."""
     top: int
     is_asked_for_classes: bool
     keeps: bool
@@ -39,8 +41,24 @@ class _Work:
     samples: Samples | None = None
     kept: dict[str, list[Array]] = field(default_factory=dict)
 
+    def call(self, start: int) -> tuple[dict[str, Array], int]:
+        """What the model is fed with from sample `start` on, and how many samples that are.
 
-_work: list[_Work] = []
+        Raises:
+            DataError: the samples do not fit together.
+        """
+        assert self.samples is not None
+        sizes = {spec.shape[0] for spec in self.serving.inputs if len(spec.shape) > 1}
+        step = (sizes.pop() or 1) if len(sizes) == 1 else 1
+        return self.samples.take(start, start + step), min(step, self.samples.count - start)
+
+
+_work: list[Work] = []
+
+
+def current() -> Work:
+    """What is being done."""
+    return _work[0]
 
 
 def open_model(
@@ -57,12 +75,35 @@ def open_model(
     Raises:
         EdgekitError: as `edgekit.load`.
     """
-    model = load(path, preprocess=_steps(preprocess), **options)
-    _work[:] = [_Work(model=model, top=top, is_asked_for_classes=is_asked_for_classes, keeps=keeps)]
+    model = load(path, preprocess=steps_of(preprocess), **options)
+
+    def forward(given: dict[str, Array]) -> dict[str, Array]:
+        model.reset()
+        return model.run(given)
+
+    begin(
+        Work(
+            serving=model._serving,
+            forward=forward,
+            top=top,
+            is_asked_for_classes=is_asked_for_classes,
+            keeps=keeps,
+        )
+    )
     return {"backend": model.backend, "inputs": [spec.name for spec in model.inputs]}
 
 
-def _steps(texts: list[str]) -> str | dict[str, str] | None:
+def begin(work: Work) -> None:
+    """Do this from now on."""
+    _work[:] = [work]
+
+
+def steps_of(texts: list[str]) -> str | dict[str, str] | None:
+    """Preprocessing from the command line, as `edgekit.load` takes it.
+
+    Raises:
+        UsageError: not clear for which input, or twice for one.
+    """
     if len(texts) < 2:
         return texts[0] if texts else None
     found: dict[str, str] = {}
@@ -83,9 +124,9 @@ def read(*, texts: list[tuple[str | None, str]], title: str) -> dict[str, Any]:
         DataError: as `read_inputs`.
     """
     work = _work[0]
-    model = work.model
+    serving = work.serving
     interface = Interface(
-        name=model._serving.name, inputs=model.inputs, preprocess=dict(model.preprocess)
+        name=serving.name, inputs=serving.inputs, preprocess=dict(serving.preprocess)
     )
     work.title, work.samples = title, read_inputs(dict(texts), interface)
     return {"count": work.samples.count, "notes": list(work.samples.notes)}
@@ -102,18 +143,14 @@ def run(*, start: int) -> dict[str, Any]:
         VerificationError: the runtime fails, or gives NaN as a score.
     """
     work = _work[0]
-    model, samples = work.model, work.samples
+    samples = work.samples
     assert samples is not None
-    sizes = {spec.shape[0] for spec in model.inputs if len(spec.shape) > 1}
-    step = (sizes.pop() or 1) if len(sizes) == 1 else 1
     results: list[Result] = []
     notes: list[str] = []
     until = time.monotonic() + _AT_ONCE_S
     while start < samples.count and len(results) < _AT_ONCE and time.monotonic() < until:
-        given = samples.take(start, start + step)
-        model.reset()
-        made = model.run(given)
-        count = min(step, samples.count - start)
+        given, count = work.call(start)
+        made = work.forward(given)
         for row, outputs in _rows(made, count):
             number = None if samples.count == 1 else start + row
             results.append(_result(work, number, outputs, notes))
@@ -135,9 +172,9 @@ def _rows(made: dict[str, Array], count: int) -> list[tuple[int, dict[str, Array
     return [(r, {name: array[r : r + 1] for name, array in made.items()}) for r in range(count)]
 
 
-def _result(work: _Work, row: int | None, outputs: dict[str, Array], notes: list[str]) -> Result:
+def _result(work: Work, row: int | None, outputs: dict[str, Array], notes: list[str]) -> Result:
     classes: tuple[Ranked, ...] = ()
-    serving = work.model._serving
+    serving = work.serving
     if serving.labels or work.is_asked_for_classes or _are_probabilities(outputs):
         try:
             classes = tuple(

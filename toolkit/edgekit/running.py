@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgekit.benchmarking import TARGET_RUNNER, installed
 from edgekit.child import Child, Limits
 from edgekit.errors import DataError, OutputError, UsageError, VerificationError
 from edgekit.input_names import grouped
@@ -34,12 +36,18 @@ class RunRequest:
     force: bool = False
     limits: Limits = field(default_factory=Limits)
     verbose: bool = False
+    on: str | None = None
+    """The target that runs the file; None for this machine."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work whatever the file is."""
         if not self.inputs:
             message = "run: no inputs; give at least one"
             raise UsageError(message)
+        for name, value in (("--signature", self.signature), ("--providers", self.providers)):
+            if self.on is not None and value:
+                message = f"{name}: is for files that run here; leave it out, or leave out --on"
+                raise UsageError(message)
         if self.save is not None and self.save.suffix != ".npz":
             message = f"--save {self.save}: outputs are saved as .npz; call it {self.save.stem}.npz"
             raise UsageError(message)
@@ -55,7 +63,7 @@ def run(request: RunRequest, progress: Progress) -> RunReport:
             the outputs cannot be saved.
     """
     child = Child(
-        "edgekit.run_worker",
+        "edgekit.run_worker" if request.on is None else installed(TARGET_RUNNER),
         limits=request.limits,
         verbose=request.verbose,
         on_event=progress.detail,
@@ -65,13 +73,13 @@ def run(request: RunRequest, progress: Progress) -> RunReport:
         progress.step(f"load {request.file.name}")
         facts = child.call("open_model", **_opening(request))
         groups = grouped(request.inputs, facts["inputs"])
+        if request.on is not None:
+            facts |= _ahead(child, groups, request.on, progress)
         results: list[Result] = []
         failures: list[Failure] = []
         notes: list[str] = []
         for group in groups:
-            title = " ".join(
-                text if name is None else f"{name}={text}" for name, text in group.items()
-            )
+            title = _title(group)
             progress.step(f"run on {title}")
             try:
                 results += _results(child, group, title, notes, progress)
@@ -81,6 +89,8 @@ def run(request: RunRequest, progress: Progress) -> RunReport:
                 failures.append(Failure(input=title, error=str(error)))
         if request.save is not None:
             _save(child, request.save, failures, force=request.force)
+        if request.on is not None:
+            child.call("close")
     return RunReport(
         path=str(request.file),
         backend=facts["backend"],
@@ -88,7 +98,26 @@ def run(request: RunRequest, progress: Progress) -> RunReport:
         failures=tuple(failures),
         saved=None if request.save is None else str(request.save),
         notes=tuple(dict.fromkeys(notes)),
+        target=request.on,
+        emulated=facts.get("emulated", False),
     )
+
+
+def _title(group: dict[str | None, str]) -> str:
+    return " ".join(text if name is None else f"{name}={text}" for name, text in group.items())
+
+
+def _ahead(
+    child: Child, groups: list[dict[str | None, str]], target: str, progress: Progress
+) -> dict[str, Any]:
+    """Run all that can be read on the target, together; the results come one by one later."""
+    for group in groups:
+        with suppress(DataError):  # told when its turn comes
+            child.call("read", texts=list(group.items()), title=_title(group))
+            child.call("gather")
+    progress.step(f"run on {target}")
+    facts: dict[str, Any] = child.call("predict")
+    return facts
 
 
 def _opening(request: RunRequest) -> dict[str, Any]:
@@ -109,6 +138,7 @@ def _opening(request: RunRequest) -> dict[str, Any]:
         "top": request.top or 5,
         "is_asked_for_classes": request.top is not None or request.labels is not None,
         "keeps": request.save is not None,
+        **({} if request.on is None else {"target": request.on, "limit_s": request.limits.time_s}),
     }
 
 

@@ -45,6 +45,11 @@ def _providers(ctx: click.Context, param: click.Parameter, text: str | None) -> 
 @click.argument("file", type=GivenPath())
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, callback=_inputs)
 @click.option(
+    "--on",
+    metavar="TARGET",
+    help="Run it there: a name that 'edgekit targets' knows, or ssh://user@host.  [default: here]",
+)
+@click.option(
     "--top",
     type=click.IntRange(min=1),
     metavar="N",
@@ -160,14 +165,20 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         force=given["force"],
         limits=Limits(time_s=given["time_limit"], **limits),
         verbose=given["verbose"],
+        on=given["on"],
     )
-    with Progress(total=1 + len(request.inputs), enabled=sys.stderr.isatty()) as progress:
+    with Progress(
+        total=1 + len(request.inputs) + (request.on is not None), enabled=sys.stderr.isatty()
+    ) as progress:
         report = run(request, progress)
     if given["as_json"]:
         click.echo(json.dumps(report.to_dict(), indent=1))
     else:
         for line in lines(report, most=request.top or 2):
             click.echo(line)
+        if report.target is not None:
+            kind = ", an emulated board" if report.emulated else ""
+            click.echo(f"Run by {report.backend} on {report.target}{kind}.", err=True)
     for note in report.notes:
         click.echo(f"Note: {escaped(note)}", err=True)
     for failure in report.failures:

@@ -42,7 +42,7 @@ def test_the_list_as_json(file: Path) -> None:
         "file": str(file),
         "targets": [
             {"name": "local", "url": "local", "python": None, "emulated": False},
-            {"name": "pi5", "url": "ssh://pi@pi5.local", "python": None},
+            {"name": "pi5", "url": "ssh://pi@pi5.local", "python": None, "emulated": False},
         ],
     }
 

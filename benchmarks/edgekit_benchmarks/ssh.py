@@ -33,7 +33,7 @@ ALIVE_S = 3
 """A silent connection is asked for a sign of life so often; after three it counts as cut."""
 
 _LOGIN_S = 45
-_IDLE_S = 15
+_IDLE_S = 5  # as long as a connection outlives us, if we are killed
 _PREFIX = "edgekit-ssh-"
 _BEING_MADE_S = 60
 _PARENT_BYTES = 60  # a socket's path has 104 on macOS, and ssh adds 17 while it makes the socket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,21 @@ def test_keras_is_the_reference_and_has_no_operators() -> None:
     assert not result.failures
     assert result.rows[0].runtime.startswith("keras ")
     assert any("operators could not be timed" in text for text in result.rows[0].doubts)
+
+
+@pytest.mark.slow
+def test_a_keras_file_that_keras_cannot_rebuild_is_one_clear_line(tmp_path: Path) -> None:
+    pytest.importorskip("keras", reason="Keras is not installed")
+    path = tmp_path / "own.keras"
+    with (
+        zipfile.ZipFile(DEMO / "fashion.keras") as given,
+        zipfile.ZipFile(path, "w") as made,
+    ):
+        for name in given.namelist():
+            made.writestr(name, given.read(name).replace(b'"Dense"', b'"MyOwn"'))
+    (failure,) = measured(path, processes=1).failures
+    assert "own.keras: Keras 3." in failure.error
+    assert "cannot rebuild the model (it does not know 'MyOwn'); measure" in failure.error
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 import edgekit.benchmarking
 from edgekit.cli import main
+from edgekit.progress import Progress
 
 Build = Callable[..., Path]
 SHORT = ("--processes", "1", "--time", "0.05")
@@ -147,6 +149,49 @@ def test_resume_says_that_there_is_nothing_to_go_on_with(tiny_tflite: Build) -> 
     assert done.exit_code == 0
     told = [line for line in done.stderr.splitlines() if "beginning anew" in line]
     assert told == ["local: no finished measurements to go on with; beginning anew"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ending_it_is_exit_code_130_and_nothing_is_written(
+    tiny_tflite: Build, tmp_path: Path, number: signal.Signals
+) -> None:
+    words = [sys.executable, "-m", "edgekit", "bench", str(tiny_tflite()), "--time", "60"]
+    words += ["-o", str(tmp_path / "r.json")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "start 2 of" in line:
+                process.send_signal(number)
+                break
+        told = process.stderr.read()
+    assert process.returncode == 130
+    assert told.endswith("Interrupted: stopped; nothing half-made is left\n")
+    assert "kept; go on with --resume" in told
+    assert not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.slow
+def test_an_output_that_appeared_while_the_device_was_waited_for_is_kept(
+    tiny_tflite: Build, tmp_path: Path
+) -> None:
+    from edgekit_benchmarks.bench import bench
+    from edgekit_benchmarks.bench_outputs import Outputs
+    from edgekit_benchmarks.bench_request import BenchRequest
+    from edgekit_benchmarks.link import LocalLink
+
+    path = tmp_path / "r.json"
+    request = BenchRequest(files=(tiny_tflite(),), processes=1, seconds=0.05)
+
+    def late(_: object) -> LocalLink:
+        path.write_text("mine")
+        return LocalLink()
+
+    with Outputs({"json": path}, request, force=False) as files, Progress(1, False) as report:
+        result = bench(request, report, connect=late, check=files.check, save=files.write)
+    assert not result.rows
+    assert "r.json: exists already" in result.failures[0].error
+    assert path.read_text() == "mine"
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -36,7 +37,8 @@ class Keras:
         """Rebuild the model; safe mode is on, so no code in the file is run.
 
         Raises:
-            Refused: TensorFlow is at work already with another number of threads; UsageError.
+            Refused: TensorFlow is at work already with another number of threads; UsageError. Or
+                Keras cannot rebuild the model; VerificationError.
         """
         if not self._threads:
             self._tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
@@ -45,7 +47,15 @@ class Keras:
         if self._threads != {threads}:
             message = "keras: a process has one number of threads; measure the others in another"
             raise Refused(message, "UsageError")
-        self._model = self._keras.models.load_model(path, compile=False)
+        try:
+            self._model = self._keras.models.load_model(path, compile=False)
+        except (TypeError, ValueError, KeyError, AttributeError, OSError, RuntimeError) as error:
+            message = (
+                f"{os.path.basename(path)}: Keras {self._keras.__version__} cannot rebuild the "  # noqa: PTH119
+                f"model ({why_not_rebuilt(error)}); measure the files it was converted to, "
+                "without it"
+            )
+            raise Refused(message, "VerificationError") from error
 
     def inputs(self) -> list[Input]:
         """As the model lists them."""
@@ -76,3 +86,19 @@ class Keras:
 
         self.call = call
         return [[tensorflow.constant(array) for array in row] for row in rows]
+
+
+def why_not_rebuilt(error: BaseException) -> str:
+    """One clause of the pages that Keras prints: the innermost reason, without configurations."""
+    text = str(error).rpartition("Exception encountered:")[2]
+    unknown = re.search(r"(?:locate class|deserialize|Unknown layer:|object:) '([^']+)'", text)
+    if unknown:
+        return f"it does not know {unknown[1].rpartition('.')[2]!r}"
+    if "ambda" in text:
+        return "it has a Lambda layer, that is, code"
+    what = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if "objects could not be loaded" in what:
+        name = re.search(r"object <(\w+) name=([^,>]+)", what)
+        return f"the weights do not fit{f' {name[1]} {name[2]!r}' if name else ''}"
+    what = re.sub(r"<class '(?:[\w]+\.)*(\w+)'>", r"\1", what)
+    return f"{type(error).__name__}: {re.split(r'[.] |[.]$', what)[0][:160]}".rstrip(": ")

@@ -87,33 +87,34 @@ static uint32_t word_of(const struct instruction *instruction)
     return word;
 }
 
-/* Whether a 32-bit block is Thumb code, which QEMU does not tell. One with a short instruction is. One
- * in which not all words begin as long Thumb instructions do, or not even at a multiple of 4, is clear,
- * too. The few others are like the last clear one if that was near; else, as the jump backwards is the
- * usual ARM instruction with such bits, what is one is ARM. */
+/* Whether an ARM instruction, all of whose bits a long Thumb instruction may have, is one that ends a
+ * block by itself: returns, and jumps backwards. */
+static int ends_arm_block(uint32_t word)
+{
+    unsigned condition = word >> 28;
+    if (is(word, 0x0FFFFF00, 0x012FFF00) || is(word, 0x0FFFFFFF, 0x01A0F00E)
+        || is(word, 0x0FFFFFFF, 0x049DF004))
+        return 1;                                       /* bx, blx; mov pc, lr; pop {pc} */
+    return is(word, 0x0EFF0000, 0x0AFF0000) && (condition < 8 || condition == 12 || condition == 14);
+}
+
+/* Whether a 32-bit block is Thumb code, which QEMU does not tell. One with a short instruction is, or at
+ * an odd place; one in which a word does not begin as long Thumb instructions do is not. So nearly every
+ * block is clear; the others are Thumb, but for those that end as ARM code of one instruction does. */
 static int is_thumb(const struct block *block, size_t count)
 {
-    static uint64_t clear_page;
-    static int was_thumb;
-    uint64_t address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(block, 0));
-    int clear = -1, may_be_arm = 0;
-
-    if (address & 3)
-        clear = 1;
-    for (size_t i = 0; i < count && clear < 0; i++) {
+    uint32_t word = 0;
+    if (qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(block, 0)) & 3)
+        return 1;
+    for (size_t i = 0; i < count; i++) {
         const struct instruction *one = qemu_plugin_tb_get_insn(block, i);
-        uint32_t word = word_of(one);
+        word = word_of(one);
         if (qemu_plugin_insn_size(one) == 2)
-            clear = 1;
-        else if ((word & 0xFFFF) < 0xE800)
-            clear = 0;
-        may_be_arm = is(word, 0x0E000000, 0x0A000000);
+            return 1;
+        if ((word & 0xFFFF) < 0xE800)
+            return 0;
     }
-    if (clear < 0)
-        return clear_page == address >> 12 ? was_thumb : !may_be_arm;
-    clear_page = address >> 12;
-    was_thumb = clear;
-    return clear;
+    return !ends_arm_block(word);
 }
 
 static enum instruction_class class_of(const struct instruction *instruction, int thumb)

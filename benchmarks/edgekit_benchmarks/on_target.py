@@ -6,8 +6,7 @@ predict_on("pi5", "mnist.int8.tflite", [{"image": image}]).outputs[0]["scores"]
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from edgekit_benchmarks.link import Link
 
-_WAIT_S = 60.0
 _ASK_S = 60.0
 
 
@@ -38,34 +36,17 @@ class Predictions:
     """Whether the target is an emulated board."""
 
 
-@contextmanager
-def open_target(
-    target: str | Target,
-    *,
-    wait_s: float = _WAIT_S,
-    tell: Callable[[str], None] | None = None,
-) -> Iterator[Link]:
-    """A link to a target that nobody else measures on meanwhile.
+def open_target(target: str | Target) -> Link:
+    """A link to a target, to be closed.
 
     Args:
         target: or its name, as for ``--on``.
-        wait_s: how long to wait while a benchmark runs there.
-        tell: told about the waiting.
 
     Raises:
         UsageError: there is no such target.
         TargetError: no connection, no Python there, or no space.
-        EdgekitError: a benchmark runs there for longer.
     """
-    found = find_target(target) if isinstance(target, str) else target
-
-    def waiting(event: dict[str, Any]) -> None:
-        if tell is not None and event.get("kind") == "waiting":
-            tell(f"{found.name}: wait for {event['holder']}")
-
-    with open_link(found) as link:
-        link.request("lock", wait_s=wait_s, timeout_s=wait_s + _ASK_S, on_event=waiting)
-        yield link
+    return open_link(find_target(target) if isinstance(target, str) else target)
 
 
 def is_emulated(link: Link) -> bool:
@@ -105,7 +86,7 @@ def predict_on(
         MissingDependencyError: there is no runtime for it there.
         CrashError: the runtime there died, or the link broke.
     """
-    with open_target(target, tell=tell) as link:
+    with open_target(target) as link:
         session = TargetSession(
             link, Path(file), threads=threads, backend=backend, limit_s=limit_s, tell=tell
         )

@@ -74,5 +74,5 @@ def close() -> None:
 def _link(name: str) -> Link:
     if name not in _links:
         tell(f"{name}: connect")
-        _links[name] = _open.enter_context(open_target(name, tell=tell))
+        _links[name] = _open.enter_context(open_target(name))
     return _links[name]

@@ -68,7 +68,7 @@ def open_model(
     defaults: dict[str, Any] = {"providers": (), "instances": 1, "probe": False}
     given = check_options(defaults | options | {"preprocess": steps_of(preprocess)})
     tell(f"{target}: connect")
-    link = _open.enter_context(open_target(target, tell=tell))
+    link = _open.enter_context(open_target(target))
 
     def opened(_: object, _name: str, asked: Options) -> TargetSession:
         session = TargetSession(

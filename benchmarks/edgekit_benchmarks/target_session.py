@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ Array = Any
 _MOST_BYTES = 32 << 20
 """Of inputs that travel together, and of outputs that come back together."""
 _SPARE_S = 60.0
+WAIT_S = 600.0
+"""How long to wait while a benchmark runs there."""
 
 
 class TargetSession(RuntimeSession):
@@ -53,6 +56,7 @@ class TargetSession(RuntimeSession):
         threads: int = 1,
         backend: str = "auto",
         limit_s: float = 3600.0,
+        wait_s: float = WAIT_S,
         tell: Callable[[str], None] | None = None,
     ) -> None:
         """Read what the file says of itself; nothing runs yet.
@@ -63,6 +67,7 @@ class TargetSession(RuntimeSession):
             threads: for one inference.
             backend: the runtime there; ``auto`` takes the first that is installed.
             limit_s: how long a request may take, at most.
+            wait_s: how long to wait while a benchmark runs there.
             tell: told about the progress.
 
         Raises:
@@ -70,7 +75,8 @@ class TargetSession(RuntimeSession):
             UsageError: it is a model that must be converted first, or has several signatures.
         """
         self._link, self._path, self._threads, self._backend = link, path, threads, backend
-        self._limit_s, self._tell = limit_s, tell or (lambda _: None)
+        self._limit_s, self._wait_s = limit_s, wait_s
+        self._tell = tell or (lambda _: None)
         self._name = file_name(str(path))
         self.name = link.name
         found = _inspected(path)
@@ -124,6 +130,10 @@ class TargetSession(RuntimeSession):
         """
         return [self._as_real(raw) for raw in self.run_each_stored(calls)]
 
+    def real(self, stored: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """What `run_each_stored` gave for a call, as real numbers."""
+        return self._as_real(stored)
+
     def check(self, call: Mapping[str, NDArray[Any]]) -> None:
         """Refuse what `run_each` would refuse before it sends anything.
 
@@ -145,6 +155,17 @@ class TargetSession(RuntimeSession):
         return [self._joined([next(made) for _ in pieces], missing) for pieces, missing in cut]
 
     def _invoke_all(self, calls: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+        wait_s = self._wait_s
+        self._link.request(
+            "lock", wait_s=wait_s, timeout_s=wait_s + _SPARE_S, on_event=self._waiting
+        )
+        try:
+            return self._predicted(calls)
+        finally:
+            with suppress(EdgekitError):
+                self._link.request("unlock", timeout_s=_SPARE_S)
+
+    def _predicted(self, calls: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
         names = [spec.name for spec in self.inputs]
         made: list[dict[str, Array]] = []
         with tempfile.TemporaryDirectory(prefix="edgekit-calls-") as folder:
@@ -199,6 +220,10 @@ class TargetSession(RuntimeSession):
             )
             raise VerificationError(message)
         return {spec.name: array for spec, array in zip(self.outputs, row, strict=True)}
+
+    def _waiting(self, event: dict[str, Any]) -> None:
+        if event.get("kind") == "waiting":
+            self._tell(f"{self.name}: wait for {event['holder']}")
 
     def _on_event(self, event: dict[str, Any], done: int, total: int) -> None:
         if event.get("kind") == "phase" and event.get("phase") in {"import", "load"}:

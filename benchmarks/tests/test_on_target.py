@@ -210,11 +210,10 @@ def test_a_target_on_which_somebody_measures_is_waited_for(tiny_tflite: Build) -
     told: list[str] = []
     with LocalLink() as other:
         other.request("lock", wait_s=0, timeout_s=10)
-        with (
-            pytest.raises(EdgekitError, match="another benchmark"),
-            open_target("local", wait_s=0.2, tell=told.append),
-        ):
-            pass
+        with LocalLink() as link:
+            session = TargetSession(link, tiny_tflite(), wait_s=0.2, tell=told.append)
+            with pytest.raises(EdgekitError, match="another benchmark"):
+                session.run_each([{"image": ROWS[:1]}])
     assert "wait for" in told[0]
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from edgekit.observation import Observation
     from edgekit.scoring import evaluate
     from edgekit.stream import Stream
+    from edgekit.verifying import verify
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ _LATE = {
     "evaluate": "edgekit.scoring",
     "inspect": "edgekit.inspection",
     "load": "edgekit.loading",
+    "verify": "edgekit.verifying",
 }
 """Where names live that are imported when first used. No module is called like one of them."""
 
@@ -87,6 +89,7 @@ __all__ = [
     "evaluate",
     "inspect",
     "load",
+    "verify",
 ]
 
 

@@ -19,6 +19,7 @@ AnyPath = str | os.PathLike[str]
 
 _MODULES = {
     "bench": "edgekit_benchmarks.bench_files:bench_files",
+    "verify": "edgekit_benchmarks.verify:verify_files",
 }
 """Where the plug-ins are that come with edgekit, should its entry points not be installed."""
 
@@ -99,11 +100,11 @@ def bench(
         EdgekitError: not a single file can be measured.
     """
     given = {
-        "files": _several(files),
-        "on": _several(on),
+        "files": several(files),
+        "on": several(on),
         "threads": (threads,) if isinstance(threads, int) else tuple(threads),
         "input": None if input is None else os.fspath(input),
-        "preprocess": _several(preprocess),
+        "preprocess": several(preprocess),
         "accuracy": None if accuracy is None else os.fspath(accuracy),
         "processes": processes,
         "seconds": seconds,
@@ -146,7 +147,8 @@ def installed(module: str) -> str:
     return module
 
 
-def _several(given: AnyPath | Sequence[AnyPath]) -> tuple[str, ...]:
+def several(given: AnyPath | Sequence[AnyPath]) -> tuple[str, ...]:
+    """Paths or names as texts, be it one or many."""
     if isinstance(given, str | os.PathLike):
         return (os.fspath(given),)
     return tuple(os.fspath(one) for one in given)

@@ -96,7 +96,7 @@ def record(
             apart = [
                 _apart(v, o[spec.name]) for v, o in zip(values, others or outputs, strict=True)
             ]
-            tolerance = _tolerance(spec, values, max(apart), precision)
+            tolerance = tolerance_of(spec, values, max(apart), precision)
             tolerances[spec.name] = tolerance
             for into, value in zip(packed, values, strict=True):
                 into[spec.name] = _output(spec, value, tolerance, share)
@@ -207,10 +207,17 @@ def _apart(first: NDArray[Any], second: NDArray[Any]) -> float:
     return float(found.max(initial=0.0)) if np.isfinite(found).all() else math.inf
 
 
-def _tolerance(
+def tolerance_of(
     spec: TensorSpec, values: Sequence[NDArray[Any]], apart: float, precision: Precision
 ) -> float | None:
-    """How far results may be off elsewhere; None where they cannot be compared."""
+    """How far results may be off elsewhere; None where they cannot be compared.
+
+    Args:
+        spec: of the output.
+        values: what it gave here, as real numbers.
+        apart: largest difference that other kernels gave here; 0 if none were tried.
+        precision: of the file.
+    """
     if not math.isfinite(apart):
         return None
     if values[0].dtype.kind in "biu":

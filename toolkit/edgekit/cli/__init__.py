@@ -25,6 +25,7 @@ _COMMANDS = {
     "run": "One inference on each image, array, sound or row of numbers.",
     "sign": "Say who made model files: a signature that devices can check.",
     "targets": "Devices to measure on: name them, look at them, make them ready.",
+    "verify": "Whether model files give on other devices what they give here.",
 }
 """Name and short help of each command; `edgekit.cli.<name>` is imported when it is used."""
 

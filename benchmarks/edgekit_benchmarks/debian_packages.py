@@ -6,9 +6,11 @@ architecture on which nothing is installed. No program of a package runs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,6 +56,7 @@ def fetch_packages(
     *,
     sources: Path | None = None,
     say: Say = lambda _text: None,
+    warn: Say = lambda _text: None,
 ) -> list[Path]:
     """Download packages with all that they depend on.
 
@@ -64,6 +67,7 @@ def fetch_packages(
         sources: apt's sources to take them from, ``.list`` or ``.sources``; None: the ones of this
             system.
         say: told what apt does.
+        warn: told what it does without.
 
     Returns:
         The files, by name.
@@ -103,7 +107,7 @@ def fetch_packages(
         )
         raise TargetError(message)
     if missed:
-        say(f"apt-get goes on without what failed: {missed}")
+        warn(f"{architecture}: goes on without package sources that fail ({missed})")
     return sorted((cache / "archives").glob("*.deb"))
 
 
@@ -151,6 +155,7 @@ def _run(command: Sequence[str], say: Say) -> str:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=True,  # all that it starts ends with it
         env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
     ) as process:
         assert process.stdout is not None
@@ -163,7 +168,8 @@ def _run(command: Sequence[str], say: Say) -> str:
                 elif text:
                     say(text)
         except BaseException:
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             raise
     if process.returncode == 0 and command[-1] != "update":
         return ""  # apt-get says E: of what it then does without

@@ -110,7 +110,7 @@ def board_tree(
         progress = Progress(STEPS, enabled=False)
         progress.note(f"{name}: is built in {folder}")
     try:
-        with _locked(folder):
+        with _locked(folder, progress):
             base = _base(board)
             if anew or not (base / ABOUT).exists() or _are_other(sources, base):
                 _build_base(SYSROOTS[board.architecture], base, sources, progress)
@@ -266,11 +266,15 @@ def _unwritable(error: OSError, folder: Path) -> OutputError:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, progress: Progress) -> Iterator[None]:
     """One builds, others wait; what one left behind that was killed is removed."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.note(f"{folder}: another edgekit builds a board here; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
         for path in folder.glob(f"{_NEW}*"):
             shutil.rmtree(path, ignore_errors=True)
         yield

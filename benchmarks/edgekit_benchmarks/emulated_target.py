@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.errors import OutputError
+from edgekit.errors import EdgekitError, OutputError
 from edgekit.progress import Progress
-from edgekit_benchmarks.emulated import board_tree, existing_tree
+from edgekit_benchmarks.board import find_board
+from edgekit_benchmarks.counter import ensure_counter
+from edgekit_benchmarks.emulated import STEPS, board_tree, existing_tree
 from edgekit_benchmarks.target import Target, check_name
 from edgekit_benchmarks.target_file import add_target, read_targets
 
@@ -51,8 +53,13 @@ def add_emulated(
     if other is not None and other.url != target.url and not force:
         message = f"{target.name}: is {other.url} already; choose another --name, or add --force"
         raise OutputError(message)
+    progress = progress or Progress(STEPS, enabled=False)
     before = None if force else existing_tree(board)
     tree = board_tree(board, sources=sources, anew=force, progress=progress)
+    try:
+        ensure_counter(tree / "edgekit", find_board(board).qemu)
+    except EdgekitError as error:
+        progress.note(f"{board}: instructions cannot be counted: {error}")
     if other is None or other.url != target.url:
         add_target(target, force=force)
     return EmulatedTarget(target=target, tree=tree, built=tree != before)

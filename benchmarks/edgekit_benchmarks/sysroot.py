@@ -128,6 +128,7 @@ def make_sysroot(
         work / "apt",
         sources=sources,
         say=progress.detail,
+        warn=progress.note,
     )
     progress.step(f"unpack {len(packages)} packages")
     tree.mkdir(parents=True)

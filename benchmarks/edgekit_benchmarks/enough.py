@@ -44,10 +44,11 @@ def warnings(
             f"{asked}: too few to tell which file is faster, or to know a median with "
             f"{100 * CONFIDENCE:.0f} %; give {enough_processes()} or more ({PROCESSES} is usual)"
         )
-    fewest = min((row.processes for row in before.rows), default=0) if before is not None else 0
+    timed = [] if before is None else [row for row in before.rows if row.samples_ns]
+    fewest = min((row.processes for row in timed), default=0)
     if fewest and not can_compare(request.processes * request.tries, fewest):
-        timed = [limit.text for limit in limits if METRICS[limit.metric].percent is not None]
-        what = f"{', '.join(timed)} will be undecided" if timed else "no difference can be shown"
+        named = [limit.text for limit in limits if METRICS[limit.metric].percent is not None]
+        what = f"{', '.join(named)} will be undecided" if named else "no difference can be shown"
         yield (
             f"{asked}: too few to compare with the {fewest} of the baseline, {what}; "
             f"{enough_to_compare()} in each are enough"

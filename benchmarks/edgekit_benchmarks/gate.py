@@ -7,8 +7,8 @@ is above ``1 + limit``, and the lower end above 1 by more than noise (for times 
 or by the limit, if that is less). It **passes** when the value is within the limit and the interval
 leaves no room for twice that. All else is **undecided** (exit code 3): with so few or so scattered
 samples nobody knows; measure more processes, or on a calmer machine. What is the same at every
-measurement (sizes, accuracy on the same data) is decided by its value alone. A tail that other
-programs may have made (`edgekit_benchmarks.tail`) fails nothing.
+measurement (sizes, instructions, accuracy on the same data) is decided by its value alone. A tail
+that other programs may have made (`edgekit_benchmarks.tail`) fails nothing.
 
 So a gate is wrong rarely in either direction. Of 500 simulated changes each, with 9 processes that
 differ by 1 %, ``p50=5%`` failed none that changed nothing and all that cost 7 % or more. With one

@@ -54,7 +54,8 @@ def environment(target: TargetRecord) -> Pairs:
         ("worker", target.worker_sha256[:12] or UNKNOWN),
     ]
     if target.emulated:
-        pairs.insert(0, ("emulated", "yes: its times say nothing about a board"))
+        by = f", by QEMU {facts['qemu']}" if facts.get("qemu") else ""
+        pairs.insert(0, ("emulated", f"yes{by}: its times say nothing about a board"))
     return pairs
 
 
@@ -77,10 +78,9 @@ def how(result: BenchmarkResult) -> Pairs:
         ("memory read from", ", ".join(dict.fromkeys(row.memory_read_from for row in rows))),
     ]
     if rows:
-        pairs += [
-            ("processes for each row", _range(processes)),
-            ("samples for each row", _range(counts)),
-        ]
+        pairs.append(("processes for each row", _range(processes)))
+    if any(counts):
+        pairs.append(("samples for each row", _range(counts)))
     if repeats:
         pairs.append(("inferences for a sample", f"up to {repeats[-1]}, as the clock needs"))
     pairs += [

@@ -111,12 +111,13 @@ def _results(result: BenchmarkResult) -> Iterator[str]:
     if not result.rows:
         return
     yield '<section aria-labelledby="results"><h2 id="results">Results</h2>'
-    yield (
-        '<p class="note">p50, p90 and p99 of one inference: giving the inputs, running, taking the '
-        f"outputs. In brackets: what holds the true value with {confidence(result)} confidence. "
-        "load: opening the file; first: the first inference; these and the memory of the whole "
-        "process are medians of other fresh processes.</p>"
-    )
+    if any(row.samples_ns for row in result.rows):
+        yield (
+            '<p class="note">p50, p90 and p99 of one inference: giving the inputs, running, taking '
+            "the outputs. In brackets: what holds the true value with "
+            f"{confidence(result)} confidence. load: opening the file; first: the first inference; "
+            "these and the memory of the whole process are medians of other fresh processes.</p>"
+        )
     yield from table(result)
     yield from doubts(result)
     yield from counts_table(result)

@@ -171,13 +171,13 @@ def _details(result: BenchmarkResult) -> Iterator[str]:
         yield _row([f"**{_escaped(name)}**", ""])
         yield from (_row([_escaped(head), _escaped(text)]) for head, text in environment(target))
     yield ""
-    yield (
-        "Times are of one inference: giving the inputs, running, taking the outputs. The interval "
-        f"holds the true median with {confidence(result)} confidence, whatever the distribution; a "
-        "process is one "
-        "observation, and all files took turns in each. Load and first inference, and memory, are "
-        "medians of other fresh processes."
-    )
+    if any(row.samples_ns for row in result.rows):
+        yield (
+            "Times are of one inference: giving the inputs, running, taking the outputs. The "
+            f"interval holds the true median with {confidence(result)} confidence, whatever the "
+            "distribution; a process is one observation, and all files took turns in each. Load and "
+            "first inference, and memory, are medians of other fresh processes."
+        )
     yield ""
     yield "</details>"
 

@@ -149,7 +149,7 @@ class Row:
     @property
     def processes(self) -> int:
         """How many fresh processes took samples."""
-        return len(self.samples_ns)
+        return len(self.samples_ns or self.instructions_per_call)
 
     @property
     def sample_count(self) -> int:

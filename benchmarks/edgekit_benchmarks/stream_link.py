@@ -75,6 +75,8 @@ class StreamLink:
         self._inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._noise: deque[str] = deque(maxlen=_KEPT_LINES)
         self._writing = threading.Lock()
+        self._sends = False
+        """A file is on its way: nothing may get between its bytes."""
         self._number = 0
         self._paths: dict[str, str] = {}
         self._closed = False
@@ -128,7 +130,12 @@ class StreamLink:
                 self._send_file(path, size)
 
         about = {"name": path.name, "bytes": size, "sha256": digest}
-        answer = self._ask("put", send, float("inf"), max(self.silence_s, 60.0), about)
+        with self._writing:
+            self._sends = True
+        try:
+            answer = self._ask("put", send, float("inf"), max(self.silence_s, 60.0), about)
+        finally:
+            self._sends = False
         self._paths[digest] = str(answer["path"])
         return self._paths[digest]
 
@@ -346,7 +353,7 @@ class StreamLink:
         if not self._writing.acquire(blocking=False):
             return
         try:
-            if not self._closed:
+            if not self._closed and not self._sends:
                 with contextlib.suppress(OSError):
                     os.write(self._input, b"\n")
         finally:

@@ -201,6 +201,16 @@ def test_a_file_is_sent_once(far: StreamLink, tmp_path: Path) -> None:
     assert list((tmp_path / "far").iterdir()) == []
 
 
+def test_no_sign_of_life_gets_among_the_bytes_of_a_file(
+    far: StreamLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit_benchmarks.stream_link._PING_S", 0.0)  # as often as can be
+    with far:
+        for number in range(20):
+            (tmp_path / f"{number}.tflite").write_bytes(os.urandom(400_000))
+            far.put(tmp_path / f"{number}.tflite")  # the agent compares its checksum
+
+
 def test_files_of_one_name_do_not_replace_each_other(far: StreamLink, tmp_path: Path) -> None:
     with far:
         sent = []

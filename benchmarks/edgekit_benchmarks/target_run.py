@@ -26,6 +26,7 @@ from edgekit_benchmarks.plan import (
     steady_spec,
 )
 from edgekit_benchmarks.result import FailureRecord
+from edgekit_benchmarks.target import TargetError
 from edgekit_benchmarks.telling import Report, Telling
 
 _ASK_S = 60.0
@@ -130,6 +131,12 @@ class TargetRun:
         if self._check is not None:
             self._check()
         found.facts = link.request("facts", timeout_s=_ASK_S)
+        if found.facts.get("emulated") and not self._plan.counts:
+            message = (
+                f"{self._plan.target}: is emulated, where times mean nothing and nobody counts "
+                "instructions; emulate it from here: edgekit targets add-emulated BOARD"
+            )
+            raise TargetError(message)
         for row in self._plan.rows:
             self._send(link, row)
         fingerprint = self._plan.fingerprint(found.worker_sha256)

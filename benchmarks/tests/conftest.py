@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -57,6 +58,28 @@ def start_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 def device(start_device: Callable[..., Any]) -> Any:
     """An `sshd.Device` without peculiarities."""
     return start_device()
+
+
+@pytest.fixture(scope="session")
+def start_ssh_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Starts an `ssh_board.SshBoard`, with its parameters, which ends with us at the latest."""
+    made = _module(HERE / "ssh_board.py").SshBoard
+    if os.getuid() != 0:
+        pytest.skip("a board to log in to takes root")
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str, *options: str) -> Any:
+            board = made(tmp_path_factory.mktemp(name), name, *options)
+            stack.callback(board.stop)
+            try:
+                board.start()
+            except RuntimeError as error:
+                if re.search("not installed|are missing|not allowed", str(error)):
+                    pytest.skip(str(error))
+                raise
+            return board
+
+        yield start
 
 
 @pytest.fixture

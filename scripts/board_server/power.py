@@ -110,7 +110,9 @@ def make_disk(folder: Path, settings: dict[str, Any]) -> None:
         write(board / name, text)
         (disk / Path(name).name).write_text(text)
     write(board / "etc/hostname", "raspberrypi\n")
-    if not (board / MARKER).exists():
+    if settings["unmarked"]:
+        (board / MARKER).unlink(missing_ok=True)
+    elif not (board / MARKER).exists():
         write(board / MARKER, json.dumps({"board": settings["name"], "emulated": True}))
     with contextlib.suppress(FileNotFoundError):
         write(board / MODEL, (board / "proc/device-tree/model").read_text())

@@ -32,6 +32,7 @@ def start(
     disk_mb: int = 1024,
     files: Sequence[str] = (),
     throttled: int | None = None,
+    unmarked: bool = False,
 ) -> str:
     """Switch the board on, and wait until it answers; returns its URL.
 
@@ -56,6 +57,7 @@ def start(
         "disk_mb": disk_mb,
         "files": list(files),
         "throttled": throttled,
+        "unmarked": unmarked,
         "network": network,
         "address": address,
         "port": port,

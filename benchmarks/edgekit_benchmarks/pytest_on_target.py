@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 
 from edgekit.errors import EdgekitError
-from edgekit_benchmarks.emulated import board_launcher
-from edgekit_benchmarks.target import LOCAL, Target
 from edgekit_benchmarks.target_file import find_target
 from edgekit_benchmarks.tested_target import TESTS, TestedTarget
 
@@ -44,7 +42,7 @@ class OnTarget:
         self._done: set[str] = set()
         self._root = ""
         try:
-            self.tested = TestedTarget(_target(name), say=self._say)
+            self.tested = TestedTarget(find_target(name), say=self._say)
         except EdgekitError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -52,7 +50,8 @@ class OnTarget:
         """What runs the tests."""
         facts = self.tested.facts
         about = f"{facts['model']}, {facts['cpu']}, {facts['machine']}, Python {facts['python']}"
-        return f"target: {self.tested.target.name} ({about})"
+        emulated = ", emulated: no time means anything" if facts.get("emulated") is True else ""
+        return f"target: {self.tested.target.name} ({about}{emulated})"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -160,14 +159,6 @@ class OnTarget:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and self._config.option.verbose >= 0:
             reporter.write_line(f"{text} …")
-
-
-def _target(name: str) -> Target:
-    """The target of this name; an emulated board by its URL needs no name."""
-    scheme, is_url, board = name.partition("://")
-    if is_url and scheme == "emulated":
-        return Target(name=board, url=LOCAL, python=str(board_launcher(board)))
-    return find_target(name)
 
 
 def _end(code: int | None) -> str:

@@ -27,6 +27,7 @@ from edgekit_benchmarks.device_archive import (
     pack_packages,
     pack_wheel,
 )
+from edgekit_benchmarks.emulated import board_launcher, scratch_folder
 from edgekit_benchmarks.link import LocalLink, StreamLink
 from edgekit_benchmarks.program_file import program_bytes
 from edgekit_benchmarks.ssh_link import SshLink
@@ -46,6 +47,8 @@ _DEBIAN = {"PIL": "python3-pil", "click": "python3-click"}
 _PROGRAM = "device_tester"
 _ASK_S = 60.0
 _UNPACK_S = 600.0
+_SLOW_S = 60.0
+"""Python under QEMU may say nothing for so long."""
 _SILENCE_S = 600.0
 """One test may take so long; faulthandler has said where it hangs by then."""
 
@@ -173,16 +176,21 @@ class TestedTarget:
         self.close()
 
     def _connected(self) -> StreamLink:
+        """As `edgekit_benchmarks.open_link` does, with another program than the worker."""
         target = self.target
-        if not target.is_local and not _is_emulated(target):
+        if not (target.is_local or target.is_emulated):
             return SshLink(target, program=("tests", program_bytes(_PROGRAM)))
         program = self._here / "tests.pyz"
         program.write_bytes(program_bytes(_PROGRAM))
+        if target.board is not None:
+            return LocalLink(
+                target.name,
+                python=str(board_launcher(target.board)),
+                worker=program,
+                silence_s=_SLOW_S,
+                environment={"TMPDIR": str(scratch_folder(target.board))},
+            )
         python = str(Path(target.python).expanduser()) if target.python else sys.executable
-        if _is_emulated(target):
-            from edgekit_benchmarks.emulated import board_launcher
-
-            python = str(board_launcher(target.host))
         return LocalLink(target.name, python=python, worker=program)
 
     def _open(self) -> StreamLink:
@@ -233,7 +241,3 @@ class TestedTarget:
         self._say(f"sending {file.name} ({file.stat().st_size / 1e6:.1f} MB)")
         link = self._open()
         link.request("unpack", timeout_s=_UNPACK_S, path=link.put(file), where=where)
-
-
-def _is_emulated(target: Target) -> bool:
-    return target.url.startswith("emulated://")

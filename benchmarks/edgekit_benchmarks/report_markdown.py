@@ -175,8 +175,8 @@ def _details(result: BenchmarkResult) -> Iterator[str]:
         yield (
             "Times are of one inference: giving the inputs, running, taking the outputs. The "
             f"interval holds the true median with {confidence(result)} confidence, whatever the "
-            "distribution; a process is one observation, and all files took turns in each. Load and "
-            "first inference, and memory, are medians of other fresh processes."
+            "distribution; a process is one observation, and all files took turns in each. Load "
+            "and first inference, and memory, are medians of other fresh processes."
         )
     yield ""
     yield "</details>"

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -188,6 +188,14 @@ def _cases(config: pytest.Config) -> list[Case]:
                 )
             )
     return cases
+
+
+@pytest.fixture(scope="session")
+def is_emulated() -> bool:
+    """Whether QEMU stands for the board that this runs on."""
+    with suppress(OSError):  # opened, as QEMU does not tell of every file that it opens
+        return bool(json.loads(Path("/etc/edgekit-board").read_text())["emulated"])
+    return False
 
 
 @pytest.fixture

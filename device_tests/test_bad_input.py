@@ -174,8 +174,10 @@ print("parent fine")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("instances", [1, 2])
 def test_after_a_fork_the_child_is_told_and_the_parent_works_on(
-    find: Find, backend: str, instances: int
+    find: Find, backend: str, instances: int, is_emulated: bool
 ) -> None:
+    if is_emulated:
+        pytest.skip("QEMU itself fails now and then when a process with threads forks")
     done = subprocess.run(
         [sys.executable, "-c", FORK, find("dense").path, backend, str(instances)],
         capture_output=True,

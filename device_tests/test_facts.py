@@ -58,6 +58,10 @@ def test_the_model_is_what_the_device_tree_says(facts: dict[str, Any]) -> None:
     assert facts["model"].isprintable()
 
 
+def test_an_emulated_board_says_so(facts: dict[str, Any], is_emulated: bool) -> None:
+    assert facts["emulated"] is is_emulated
+
+
 def test_bits_machine_and_python_are_those_of_this_process(facts: dict[str, Any]) -> None:
     assert facts["bits"] == (64 if _process_is_64_bit() else 32)
     assert facts["machine"] == platform.machine()

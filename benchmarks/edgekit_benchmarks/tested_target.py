@@ -231,7 +231,9 @@ class TestedTarget:
         requirements = [_NEEDED[name] for name in names]
         self._say(f"fetching {', '.join(requirements)}")
         try:
-            return download(platform, requirements, self._here, alone=True)
+            folder = self._here / "fetched"
+            folder.mkdir()
+            return download(platform, requirements, folder, alone=True)
         except TargetError as error:
             packages = " ".join(_DEBIAN[name] for name in names)
             message = f"{self.target.name}: {error}; or run there: sudo apt install {packages}"

@@ -288,3 +288,11 @@ def test_a_target_that_is_not_there_is_the_rows_error(
     ]
     assert first["error"] is None
     assert "127.0.0.1" in second["error"]
+
+
+def test_every_row_names_the_runtime_that_ran_it(
+    tiny_tflite: Build, tiny_onnx: Build, labelled: Path
+) -> None:
+    rows = scored([tiny_tflite(), tiny_onnx()], labelled, on="local")["files"]
+    assert [row["runtime"].partition(" ")[0] for row in rows][1] == "onnxruntime"
+    assert rows[0]["runtime"] != rows[1]["runtime"]

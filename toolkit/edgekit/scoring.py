@@ -137,7 +137,7 @@ class _Run:
             try:
                 other, columns = self._predict(index)
                 self._check_same(index, other, facts)
-                scores.append(self._score(index, columns, facts, kept))
+                scores.append(self._score(index, columns, other, kept))
             except EdgekitError as error:
                 scores.append(self._file(index, error=str(error)))
         if TARGET_PREDICTOR in self.children:

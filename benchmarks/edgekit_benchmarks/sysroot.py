@@ -27,7 +27,7 @@ ABOUT = "edgekit/tree.json"
 """What went into it."""
 _RECIPE = 1
 """Grows with each change of what is made here, so that older trees are made anew."""
-_BUILDING = {"apt-get": "apt", "dpkg-deb": "dpkg", "tar": "tar", "gcc": "gcc"}
+_BUILDING = {"apt-get": "apt", "dpkg-deb": "dpkg", "tar": "tar", "gcc": "gcc libc6-dev"}
 """Programs, and the packages they are in."""
 _COMMON = (
     *("python3", "libstdc++6", "libgomp1", "libatomic1", "ca-certificates", "bash", "dash"),

@@ -208,16 +208,25 @@ def _method(result: BenchmarkResult) -> Iterator[str]:
     yield "<section><h2>How it was measured</h2>"
     if result.command:
         yield f'<code class="command">{clean(command(result))}</code>'
-    yield (
-        "<p>Several fresh processes, one after another. In each, all files and numbers of threads "
-        "are loaded and take turns in short chunks, back and forth, so that what disturbs the "
-        "machine disturbs all of them. Each sample is one inference, timed by itself; where that "
-        "is too short for the clock, the mean of a few. No sample is left out.</p>"
-        "<p>A process is one observation: the interval of a percentile lies between the second "
-        "smallest and the second largest of the processes (of nine), whatever the distribution. "
-        "A ratio is taken within each process, where both ran in all. Faster and slower are said "
-        "only where the whole interval of the ratio is more than 1 % away from 1.</p>"
-    )
+    if any(row.samples_ns for row in result.rows):
+        yield (
+            "<p>Several fresh processes, one after another. In each, all files and numbers of "
+            "threads are loaded and take turns in short chunks, back and forth, so that what "
+            "disturbs the machine disturbs all of them. Each sample is one inference, timed by "
+            "itself; where that is too short for the clock, the mean of a few. No sample is left "
+            "out.</p>"
+            "<p>A process is one observation: the interval of a percentile lies between the second "
+            "smallest and the second largest of the processes (of nine), whatever the "
+            "distribution. A ratio is taken within each process, where both ran in all. Faster and "
+            "slower are said only where the whole interval of the ratio is more than 1 % away from "
+            "1.</p>"
+        )
+    if any(row.instructions for row in result.rows):
+        yield (
+            "<p>On emulated boards the instructions of an inference are counted, with one thread: "
+            "five calls in each of two fresh processes, of which the one with the fewest is told. "
+            "How long a board takes does not follow from them.</p>"
+        )
     yield "<details><summary>Settings</summary>"
     yield _facts(how(result), "Settings of the measurement")
     yield "</details>"

@@ -17,7 +17,8 @@ def print_table(evaluation: Evaluation) -> None:
     rows = [[title for title, _ in columns]]
     rows += [[cell(file) for _, cell in columns] for file in scored]
     keep = [i for i in range(len(columns)) if i == 0 or any(row[i] for row in rows[1:])]
-    for line in _aligned([row[i] for i in keep] for row in rows):
+    names = 2 if 1 in keep else 1
+    for line in _aligned(([row[i] for i in keep] for row in rows), names):
         click.echo(line)
     if any(file.against_first for file in scored):
         click.echo(_legend(evaluation))
@@ -80,13 +81,14 @@ def _legend(evaluation: Evaluation) -> str:
     )
 
 
-def _aligned(rows: Iterable[list[str]]) -> list[str]:
+def _aligned(rows: Iterable[list[str]], names: int) -> list[str]:
+    """The first `names` columns and the last one flush left, the others flush right."""
     table = list(rows)
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     lines = []
     for row in table:
         first, *middle = (
-            cell.ljust(width) if i in (0, len(row) - 1) else cell.rjust(width)
+            cell.ljust(width) if i < names or i == len(row) - 1 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         lines.append("  ".join([first, *middle]).rstrip())

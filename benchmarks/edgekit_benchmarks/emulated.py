@@ -178,7 +178,7 @@ def _remove_old(base: Path, architecture: str) -> None:
         if path == base or kind not in (architecture, *names):
             continue
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _IN_USE_S:
+            if time.time() - path.stat().st_ctime > _IN_USE_S:
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -39,7 +39,12 @@ def _python(*arguments: object, first: Path | None = None) -> str:
         text=True,
         check=False,
         timeout=300,
-        env={**os.environ, "PYTHONPATH": folders, "EDGEKIT_PYTHONPATH": folders},
+        env={
+            **os.environ,
+            "PYTHONPATH": folders,
+            "EDGEKIT_PYTHONPATH": folders,
+            "PYTHONDONTWRITEBYTECODE": "",  # as a user has it: compiled once
+        },
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

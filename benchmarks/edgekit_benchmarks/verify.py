@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit import golden
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.inspection import inspect
 from edgekit.recipe import Precision
 from edgekit_benchmarks.model_file import ModelFile, each_once, read_model_file
 from edgekit_benchmarks.on_target import is_emulated, open_target
@@ -226,8 +227,12 @@ def _against_here(
 
 
 def _precision(file: ModelFile) -> Precision:
-    known = file.precision in get_args(Precision)
-    return cast("Precision", file.precision) if known else "float32"
+    """What the manifest says; of files without one, whether they compute with integers at all."""
+    if file.precision in get_args(Precision) and "recipe" in file.manifest:
+        return cast("Precision", file.precision)
+    if any("quantize" in name.lower() for name in inspect(file.path).operators):
+        return "int8"
+    return cast("Precision", file.precision if file.precision in get_args(Precision) else "float32")
 
 
 def _notes(request: VerifyRequest, tasks: Sequence[_Task]) -> tuple[str, ...]:

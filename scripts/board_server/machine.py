@@ -27,15 +27,23 @@ def mark_of(folder: Path) -> str:
     return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
 
 
+def check_root() -> None:
+    """Refuse anybody else.
+
+    Raises:
+        BoardError: it is somebody else.
+    """
+    if os.geteuid() != 0:
+        message = "ssh_board: takes root, as it mounts and registers; use sudo"
+        raise BoardError(message)
+
+
 def find_qemu(machine: str) -> str:
     """The path of QEMU for this machine type; it must run where its libraries are not.
 
     Raises:
         BoardError: a program is missing, or a right.
     """
-    if os.geteuid() != 0:
-        message = "ssh_board: takes root, as it mounts and registers; use sudo"
-        raise BoardError(message)
     names = [shutil.which(f"qemu-{machine}-static"), shutil.which(f"qemu-{machine}")]
     qemu = next((name for name in names if name and _is_static(Path(name))), None)
     missing = {package for name, package in _PACKAGES.items() if not shutil.which(name)}

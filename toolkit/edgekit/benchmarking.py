@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
@@ -16,12 +15,6 @@ _MISSING = (
     "edgekit: its benchmarks are not installed; run: pip install '.[bench]' in the edgekit checkout"
 )
 AnyPath = str | os.PathLike[str]
-
-_MODULES = {
-    "bench": "edgekit_benchmarks.bench_files:bench_files",
-    "verify": "edgekit_benchmarks.verify:verify_files",
-}
-"""Where the plug-ins are that come with edgekit, should its entry points not be installed."""
 
 TARGET_PREDICTOR = "edgekit_benchmarks.target_predict_worker"
 """Predicts on targets, for `edgekit.evaluate`."""
@@ -125,15 +118,9 @@ def plug_in(name: str) -> Any:
         MissingDependencyError: the benchmarks are not installed.
     """
     found = list(entry_points(group="edgekit.benchmarks", name=name))
-    try:
-        if found:
-            return found[0].load()
-        module, _, attribute = _MODULES[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("edgekit_benchmarks"):
-            raise
-        raise MissingDependencyError(_MISSING) from error
+    if not found:
+        raise MissingDependencyError(_MISSING)
+    return found[0].load()
 
 
 def installed(module: str) -> str:

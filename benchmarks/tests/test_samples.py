@@ -21,7 +21,8 @@ def test_a_file_is_neither_faster_nor_slower_than_itself(
 ) -> None:
     ratio = Samples(runs).ratio_to(Samples(runs))
     assert (ratio.value, ratio.low, ratio.high) == (1.0, 1.0, 1.0)
-    assert ratio.verdict == "no difference shown"
+    is_enough = len(runs) >= 6  # of fresh processes, for an interval of 95 %
+    assert ratio.verdict == ("no difference shown" if is_enough else "too few processes to tell")
 
 
 def test_half_the_time_is_faster_and_twice_is_slower() -> None:

@@ -193,12 +193,12 @@ class _Run:
         self.progress.step(f"predict with {row.short_title}")
         out = self.folder / f"{index}.npz"
         custom = self.request.custom_objects
-        options = {
+        options: dict[str, Any] = {
             "custom_objects": None if custom is None else str(custom),
             "trust": self.request.trust,
-            "target": row.target,
-            "limit_s": self.request.limits.time_s,
         }
+        if row.target is not None:
+            options = {"target": row.target, "limit_s": self.request.limits.time_s}
         facts: dict[str, Any] = self._child(row).call(
             "predict",
             path=str(row.file),

@@ -45,7 +45,8 @@ def _run(now: Sequence[TargetRun], runs: Sequence[TargetRun], report: Report) ->
             wait(futures)
             kept = sum(run.finished for run in runs)
             if kept:
-                report.note(f"{kept} finished processes are kept; go on with {RESUME}")
+                are = "process is" if kept == 1 else "processes are"
+                report.note(f"{kept} finished {are} kept; go on with {RESUME}")
             raise
     for future in futures:
         future.result()

@@ -37,6 +37,9 @@ def import_runtime(path: str, asked: str = "auto") -> Any:
             return _import(name)
         except ImportError as error:
             missing.append(error)
+    if names[0] == "onnxruntime" and sys.maxsize < 2**32:
+        message = f"{Path(path).name}: onnxruntime is not made for 32 bits; use a .tflite file"
+        raise Refused(message, "MissingDependencyError") from missing[0]
     fitting = names[-1] if sys.version_info < (3, 10) or sys.maxsize < 2**32 else names[0]
     message = (
         f"{' or '.join(names)}: does not import in {sys.executable} ({first_line(missing[0])}); "

@@ -1,0 +1,1 @@
+"""Make trained models smaller and faster, by what they can do without."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from edgekit import keras_file, source_kind
 from edgekit._lazy import need
 from edgekit.errors import EdgekitError, MissingDependencyError, SourceError, UsageError
 from edgekit.keras_file import KerasFacts
-from edgekit_converters import keras_wrappers
+from edgekit_converters import keras_precision, keras_wrappers
 from edgekit_converters.custom_objects import classes_in
 from edgekit_converters.loaded_model import Framework, LoadedModel, load_savedmodel, wrap
 from edgekit_converters.tensorflow_setup import tensorflow
@@ -18,11 +19,14 @@ _CURES = ("--custom-objects", "--trust-model", "save it as .h5 or as a SavedMode
 """An error that names one of these needs no second opinion from another Keras."""
 
 
-def load(path: str, *, custom_objects: str | None = None, trust: bool = False) -> LoadedModel:
+def load(
+    path: str, *, custom_objects: str | None = None, trust: bool = False, to_train: bool = False
+) -> LoadedModel:
     """Load the model at `path`, in Keras' safe mode unless `trust` is set.
 
     Files written by Keras 3 go to keras, by Keras 2 to tf-keras; when the first refuses, the other
-    is tried, and when both do, the error says what each said.
+    is tried, and when both do, the error says what each said. With `to_train`, the model keeps its
+    precision, and is compiled as it was saved, unless its loss or optimizer is unknown here.
 
     Raises:
         SourceError: the file is not a model, or cannot be rebuilt; the message says what to give.
@@ -38,7 +42,7 @@ def load(path: str, *, custom_objects: str | None = None, trust: bool = False) -
         raise SourceError(message)
     facts = keras_file.read(Path(path))
     refuse_code(path, facts, trust=trust)
-    return _load_either(path, facts, known, trust=trust)
+    return _load_either(path, facts, known, trust=trust, to_train=to_train)
 
 
 def refuse_code(path: str, facts: KerasFacts, *, trust: bool) -> None:
@@ -84,7 +88,7 @@ def from_object(model: Any) -> LoadedModel:
 
 
 def _load_either(
-    path: str, facts: KerasFacts, known: dict[str, Any], *, trust: bool
+    path: str, facts: KerasFacts, known: dict[str, Any], *, trust: bool, to_train: bool
 ) -> LoadedModel:
     version = facts.keras_version
     first_old = (version or "3").startswith(("1.", "2."))
@@ -92,7 +96,7 @@ def _load_either(
     said: list[str] = []
     for framework in order:
         try:
-            model = _loaded(framework, path, facts, known, trust=trust)
+            model = _loaded(framework, path, facts, known, trust=trust, to_train=to_train)
         except MissingDependencyError as error:
             if not said and first_old:
                 message = f"{path}: written by Keras {version}; {error}"
@@ -103,7 +107,10 @@ def _load_either(
                 raise  # known cause, known cure: the other loader would only blur it
             said.append(str(error).removeprefix(f"{path}: "))
         else:
-            return wrap(path, framework, model)
+            if not to_train:
+                return wrap(path, framework, model)
+            with keras_precision.policies_kept(model):
+                return wrap(path, framework, model)
     writer = f"Keras {version or 'unknown'}{_newer(version)}"
     message = f"{path}: cannot be rebuilt (written by {writer}): {'; '.join(said)}"
     raise SourceError(message)
@@ -120,12 +127,23 @@ def _newer(version: str | None) -> str:
 
 
 def _loaded(
-    framework: Framework, path: str, facts: KerasFacts, known: dict[str, Any], *, trust: bool
+    framework: Framework,
+    path: str,
+    facts: KerasFacts,
+    known: dict[str, Any],
+    *,
+    trust: bool,
+    to_train: bool,
 ) -> Any:
     library = need(framework, extra="keras2" if framework == "tf_keras" else "convert")
     old = framework == "tf_keras"
     try:
         with keras_wrappers.known_wrappers(facts.custom_classes if old else ()):
+            if to_train:
+                with contextlib.suppress(Exception):  # of its user's own making: not compiled then
+                    return library.models.load_model(
+                        path, custom_objects=known or None, compile=True, safe_mode=not trust
+                    )
             return library.models.load_model(
                 path, custom_objects=known or None, compile=False, safe_mode=not trust
             )

@@ -1,0 +1,141 @@
+"""Make a Keras model smaller; the work is done by a plug-in of the group ``edgekit.pruners``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from edgekit.child import Limits
+from edgekit.errors import MissingDependencyError
+from edgekit.progress import Progress
+from edgekit.prune_options import request_from
+from edgekit.prune_request import (
+    BATCH_SIZE,
+    MULTIPLE_OF,
+    TEMPERATURE,
+    Importance,
+    Measure,
+    PruneRequest,
+    Ratios,
+    Schedule,
+    Scope,
+)
+from edgekit.pruned import Pruned
+
+AnyPath = str | os.PathLike[str]
+
+
+def prune(
+    source: Any,
+    out: AnyPath | None = None,
+    *,
+    sparsity: str | float | None = None,
+    macs: str | float | None = None,
+    size: str | float | None = None,
+    latency: str | float | None = None,
+    on: str | None = None,
+    measure: Measure = "float32",
+    method: str = "structured",
+    scope: Scope = "layer",
+    schedule: Schedule = "polynomial",
+    importance: Importance = "magnitude",
+    ratios: Ratios = "uniform",
+    multiple_of: int = MULTIPLE_OF,
+    skip: str | Sequence[str] = (),
+    cluster: int | None = None,
+    qat: bool = False,
+    data: AnyPath | None = None,
+    test: AnyPath | None = None,
+    preprocess: str | Sequence[str] = (),
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    optimizer: str | None = None,
+    loss: str | None = None,
+    metric: str | Sequence[str] = (),
+    batch_size: int = BATCH_SIZE,
+    teacher: AnyPath | Literal["original"] | bool = False,
+    temperature: float = TEMPERATURE,
+    resume: bool = False,
+    custom_objects: AnyPath | None = None,
+    trust_model: bool = False,
+    force: bool = False,
+    limits: Limits | None = None,
+) -> Pruned:
+    """Make a smaller model of `source`, train it further on `data`, and say what that changed.
+
+        edgekit.prune("mnist.keras", macs="50%", data="mnist.npz", epochs=3)
+
+    Args:
+        source: path of a ``.keras`` or ``.h5`` file, or a Keras 3 or tf_keras model object.
+        out: the file to make, or a folder; ``NAME.pruned.keras`` in the current one by default.
+        sparsity: share of the channels that can be cut, of every group; with another `method`
+            share of the weights that become zero: ``"50%"`` or ``0.5``.
+        macs: multiply-adds that are left: ``"50%"``, ``0.5``, ``"12M"``.
+        size: of the TFLite file: ``"200KB"``, ``204800``, or a share of the original's.
+        latency: p50 of the TFLite file, as a ratio to the original's: ``"0.6x"``.
+        on: the target that measures it, as of `edgekit.bench`; this machine by default.
+        measure: which TFLite file `size` and `latency` speak of.
+        method: ``"structured"`` cuts whole channels; ``"unstructured"`` makes single weights zero,
+            ``"2:4"`` (N of every M are kept) and ``"1x4"`` (blocks) in patterns.
+        scope: unstructured: compare weights within each layer, or over all of them.
+        schedule: unstructured, while training: grow the sparsity, or have it from the start.
+        importance: structured: which channels go first.
+        ratios: structured: the same share of every group, or more where it hurts less.
+        multiple_of: structured: wide layers keep a multiple of so many channels.
+        skip: names or types of layers to leave alone.
+        cluster: let each kernel hold only so many different numbers.
+        qat: quantization-aware training: learn weights and ranges that suit int8.
+        data: a data source with labels, as on the command line, to train on.
+        test: another one to judge by; by default 20 % of `data` are set aside.
+        preprocess: how data becomes the model's input: ``"scale=1/255"``.
+        epochs: of training; 5 with `data`, none without.
+        learning_rate: by default the compiled model's, as are the next three.
+        optimizer: name of a Keras optimizer.
+        loss: name of a Keras loss.
+        metric: names of Keras metrics.
+        batch_size: samples in one step of training.
+        teacher: also learn what this model says: a path; True for the original.
+        temperature: how much the teacher's answers are softened.
+        resume: go on where an earlier call with the same arguments was cut off.
+        custom_objects: a Python file that defines the model's own layers.
+        trust_model: also load models that hold Lambda layers, that is, arbitrary code.
+        force: replace an existing file.
+        limits: time for one step (training is one), and memory of a child process.
+
+    Raises:
+        UsageError: the request makes no sense.
+        EdgekitError: nothing could be made; the message says why and what to do.
+    """
+    given = {name: value for name, value in locals().items() if name not in _NOT_OPTIONS}
+    request = request_from(source, out, trust=trust_model, **given)
+    return run(request, Progress(total=1, enabled=False))
+
+
+_NOT_OPTIONS = frozenset({"source", "out", "trust_model"})
+
+
+def run(request: PruneRequest, progress: Progress) -> Pruned:
+    """Do what `request` says.
+
+    Raises:
+        EdgekitError: nothing could be made.
+        MissingDependencyError: no pruner is installed.
+    """
+    found = list(entry_points(group="edgekit.pruners", name="keras"))
+    if not found:
+        message = (
+            "edgekit: nothing here prunes Keras models; "
+            "run: pip install '.[convert]' in the edgekit checkout"
+        )
+        raise MissingDependencyError(message)
+    pruner: Callable[[PruneRequest, Progress], Pruned] = found[0].load()
+    return pruner(request, progress)
+
+
+def checkpoint_of(path: AnyPath) -> Path:
+    """Where checkpoints of a call whose result goes to `path` are kept, until it is there."""
+    path = Path(path)
+    return path.with_name(f".{path.name}.checkpoint")

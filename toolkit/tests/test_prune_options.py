@@ -1,0 +1,68 @@
+import inspect
+
+import pytest
+
+from edgekit import pruning
+from edgekit.errors import UsageError
+from edgekit.prune_options import WORDS, from_words
+
+
+def test_words_are_the_options_of_the_command() -> None:
+    request = from_words("macs=50% epochs=3 data='my train.npz' learning-rate=1e-4", "a.keras")
+    assert (request.target_text, request.epochs, request.data) == ("macs 50%", 3, "my train.npz")
+    assert request.learning_rate == 1e-4
+
+
+def test_dashes_may_be_left_on() -> None:
+    assert from_words("--macs=50% --multiple-of=4", "a.keras").multiple_of == 4
+
+
+def test_flags_need_no_value() -> None:
+    request = from_words("qat teacher data=t.npz", "a.keras")
+    assert request.qat
+    assert request.teacher == "original"
+
+
+def test_a_flag_may_be_denied() -> None:
+    assert not from_words("macs=0.5 qat=no", "a.keras").qat
+
+
+def test_an_unknown_word_lists_those_there_are() -> None:
+    with pytest.raises(UsageError, match="--prune mcas=50%: no option of prune; there are: batch-"):
+        from_words("mcas=50%", "a.keras")
+
+
+def test_a_word_without_its_value_says_how_to_write_it() -> None:
+    with pytest.raises(UsageError, match="--prune macs: has no value; write macs=VALUE"):
+        from_words("macs", "a.keras")
+
+
+def test_a_word_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="--prune macs=20%: macs is given twice"):
+        from_words("macs=50% macs=20%", "a.keras")
+
+
+def test_an_open_quotation_mark_is_told() -> None:
+    with pytest.raises(UsageError, match="no closing quotation; close the quotation marks"):
+        from_words("data='a.npz", "a.keras")
+
+
+def test_what_the_conversion_was_given_holds_unless_the_words_say_otherwise() -> None:
+    request = from_words("macs=0.5 data=t.npz preprocess=none", "a.keras", preprocess="scale=1/255")
+    assert request.preprocess == ("none",)
+    request = from_words("macs=0.5 data=t.npz", "a.keras", preprocess="scale=1/255")
+    assert request.preprocess == ("scale=1/255",)
+
+
+def test_the_preprocessing_of_a_conversion_is_no_error_without_data() -> None:
+    assert from_words("macs=0.5", "a.keras", preprocess="scale=1/255").preprocess == ()
+
+
+def test_every_option_of_the_python_function_can_be_a_word() -> None:
+    elsewhere = {"source", "out", "custom_objects", "trust_model", "force", "limits"}
+    assert set(inspect.signature(pruning.prune).parameters) - elsewhere == WORDS
+
+
+def test_the_python_function_checks_before_it_looks_for_a_pruner() -> None:
+    with pytest.raises(UsageError, match="nothing to do"):
+        pruning.prune("a.keras")

@@ -1,0 +1,235 @@
+"""Quantization-aware training of a Keras 2 model by tensorflow-model-optimization."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import SourceError, UsageError
+from edgekit.quote import first_line
+from edgekit_converters.pruning.keras2_layers import (
+    classes_of,
+    compile_like,
+    copy_of,
+    is_model,
+    is_own,
+    is_skipped,
+    kernels,
+    listed,
+    tf_keras,
+    tfmot,
+)
+from edgekit_converters.pruning.keras2_settings import Fit, Keras2Settings
+from edgekit_converters.tensorflow_setup import tensorflow
+
+_UNSUPPORTED = re.compile(r"Layer (\S+?):<class '.*?'> is not supported")
+_KEEPING = ("Conv2D", "Dense")
+_CENTROIDS = "cluster_centroids_tf"
+_MOST_GROUPS = 1024
+"""More different values are no clusters; tensorflow-model-optimization draws the same line."""
+
+
+def quantized(
+    model: Any, settings: Keras2Settings, fit: Fit | None
+) -> tuple[Any, list[str], object]:
+    """`model` trained while it computes as its int8 file will, with the ranges it learned.
+
+    Zeros and clusters that the kernels have are kept where the settings speak of them.
+
+    Returns:
+        The model, in the wrappers that hold the ranges; what to say about it; what `fit` gave.
+
+    Raises:
+        SourceError: a layer cannot be quantized; the message names it.
+        UsageError: there is no `fit`.
+    """
+    if fit is None:
+        message = "--qat: the ranges are learned from data; give --data"
+        raise UsageError(message)
+    keeps = bool(settings.prunes or settings.clusters)
+    aware, notes = _annotated(model, settings, preserve=keeps)
+    held = HeldPatterns(aware, zeros=settings.prunes, clusters=bool(settings.clusters))
+    compile_like(aware, model)
+    told = fit(aware, [held], stage="quantize")
+    held.finish()
+    if keeps:  # those wrappers cannot be loaded from a file
+        plain, _ = _annotated(model, settings, preserve=False)
+        _copy_by_name(aware, plain)
+        aware = plain
+    return aware, notes, told
+
+
+class HeldPatterns:
+    """Keeps the zeros, and the groups of equal values, of kernels in quantizing wrappers."""
+
+    def __init__(self, aware: Any, *, zeros: bool, clusters: bool) -> None:
+        """`aware` has the kernels as they are to be, and is about to be trained."""
+        self._what = [word for word, on in (("sparsity", zeros), ("clusters", clusters)) if on]
+        self._held: list[tuple[Any, Any, Any]] = []
+        for wrapper in aware.layers:
+            if not kernels(getattr(wrapper, "layer", wrapper)):
+                continue
+            trained = any(_CENTROIDS in variable.name for variable in wrapper.weights)
+            for variable, *_ in getattr(wrapper, "_weight_vars", ()):
+                mask, groups = _patterns(variable.numpy(), grouped=clusters and not trained)
+                if (zeros and mask is not None) or groups is not None:
+                    self._held.append((variable, mask if zeros else None, groups))
+
+    def begin(self, model: Any, steps: int) -> None:
+        """Nothing to do."""
+
+    def after_batch(self, step: int) -> None:  # noqa: ARG002
+        """Set the zeros again, and equal values to their mean."""
+        segments = tensorflow().math
+        for variable, mask, groups in self._held:
+            kernel = variable
+            if groups is not None:
+                places, count = groups
+                kernel = tensorflow().gather(
+                    segments.unsorted_segment_mean(kernel, places, count), places
+                )
+            variable.assign(kernel if mask is None else kernel * mask)
+
+    def finish(self) -> None:
+        """The same once more."""
+        self.after_batch(0)
+
+    def progress(self) -> str:
+        """What is kept."""
+        return " and ".join(["int8", *self._what])
+
+
+def _patterns(
+    kernel: NDArray[Any], *, grouped: bool
+) -> tuple[NDArray[Any] | None, tuple[NDArray[Any], int] | None]:
+    """Where `kernel` is not zero, as numbers; which of its values each weight has."""
+    mask = None if kernel.all() else (kernel != 0).astype(kernel.dtype)
+    values, places = np.unique(kernel, return_inverse=True)
+    if not grouped or len(values) > _MOST_GROUPS:
+        return mask, None
+    return mask, (places.reshape(kernel.shape).astype(np.int32), len(values))
+
+
+def _annotated(model: Any, settings: Keras2Settings, *, preserve: bool) -> tuple[Any, list[str]]:
+    """A quantization-aware copy of `model`, and what to say about it."""
+    left = [layer for layer in model.layers if is_skipped(layer, settings.skip)]
+    nested = [layer for layer in model.layers if is_model(layer) and layer not in left]
+    if nested:
+        message = (
+            f"{model.name}: --qat: tensorflow-model-optimization cannot quantize models inside "
+            f"models: {listed(nested)}; build one flat model, add --skip {nested[0].name}, or "
+            "leave out --qat"
+        )
+        raise SourceError(message)
+    refused: list[Any] = []
+    by_name = {layer.name: layer for layer in model.layers}
+    while True:
+        names = {layer.name for layer in (*left, *refused)}
+        try:
+            aware = _apply(model, names, _scheme(settings) if preserve else None)
+            break
+        except Exception as error:  # whatever its transformations raise
+            named = _UNSUPPORTED.search(str(error))
+            layer = by_name.get(named[1]) if named else None
+            if layer is None or layer.name in names:
+                raise SourceError(_why(model, error, refused)) from error
+            refused.append(layer)
+    if refused:
+        raise SourceError(_refusal(model, refused))
+    notes = [f"not quantized: {listed(left)}: as --skip says"] if left else []
+    return aware, notes
+
+
+def _refusal(model: Any, refused: Sequence[Any]) -> str:
+    kinds = sorted({type(layer).__name__ for layer in refused})
+    every = {k: [la for la in model.layers if type(la).__name__ == k] for k in kinds}
+    words: list[str] = []
+    for kind in kinds:
+        mine = [layer.name for layer in refused if type(layer).__name__ == kind]
+        words += [kind] if len(mine) == len(every[kind]) else mine
+    options = " ".join(f"--skip {word}" for word in words)
+    return (
+        f"{model.name}: --qat: tensorflow-model-optimization cannot quantize {listed(refused)}; "
+        f"add {options} to train the rest quantized, or leave out --qat"
+    )
+
+
+def _why(model: Any, error: Exception, refused: Sequence[Any]) -> str:
+    said = first_line(error)
+    also = f" (nor layers {listed(refused)})" if refused else ""
+    return (
+        f"{model.name}: --qat: tensorflow-model-optimization cannot quantize it{also}: "
+        f"{type(error).__name__}: {said}; leave out --qat, and convert with --quantize int8"
+    )
+
+
+def _apply(model: Any, left: set[str], scheme: Any) -> Any:
+    quantization = tfmot().quantization.keras
+
+    def annotate(layer: Any) -> Any:
+        if layer.name in left or is_model(layer):
+            return layer
+        return quantization.quantize_annotate_layer(layer)
+
+    source = copy_of(model)
+    with classes_of(model), quantization.quantize_scope():
+        annotated = tf_keras().models.clone_model(source, clone_function=annotate)
+        options = {"scheme": scheme} if scheme else {}
+        return quantization.quantize_apply(annotated, quantized_layer_name_prefix="", **options)
+
+
+def _scheme(settings: Keras2Settings) -> Any:
+    """The scheme that keeps zeros and clusters of convolutions and dense layers.
+
+    tfmot's own hands one quantizer to all layers: what it finds missing in one (zeros, in a layer
+    that is too small to be pruned) it then forgets for all, and layers that it can quantize but
+    not keep patterns in, it refuses. Here every layer has its own, or the plain one.
+    """
+    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts import (
+        cluster_preserve as clusters,
+    )
+    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts import (
+        prune_preserve as zeros,
+    )
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_registry as plain,
+    )
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_scheme as scheme,
+    )
+
+    def keeping() -> Any:
+        if settings.clusters is None:
+            registry = zeros.prune_preserve_quantize_registry
+            return registry.Default8bitPrunePreserveQuantizeRegistry()
+        registry = clusters.cluster_preserve_quantize_registry
+        return registry.Default8bitClusterPreserveQuantizeRegistry(settings.prunes)
+
+    class Registry(plain.Default8BitQuantizeRegistry):  # type: ignore[misc]
+        def get_quantize_config(self, layer: Any) -> Any:
+            if type(layer).__name__ in _KEEPING and is_own(layer):
+                return keeping().get_quantize_config(layer)
+            return super().get_quantize_config(layer)
+
+    class Scheme(scheme.Default8BitQuantizeScheme):  # type: ignore[misc]
+        def get_quantize_registry(self) -> Any:
+            return Registry()
+
+    return Scheme()
+
+
+def _copy_by_name(source: Any, target: Any) -> None:
+    """Give `target` the values of the variables of `source`: of its layers, in their order."""
+    for given, layer in zip(source.layers, target.layers, strict=True):
+        known = {_own_name(given, variable): variable for variable in given.weights}
+        for variable in layer.weights:
+            variable.assign(known[_own_name(layer, variable)])
+
+
+def _own_name(layer: Any, variable: Any) -> str:
+    """The name without that of the layer, in which Keras counts layers of a kind."""
+    return str(variable.name).replace(str(layer.name), "")

@@ -1,0 +1,94 @@
+"""What is done to a Keras 2 model, and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from edgekit.errors import UsageError
+
+Stage = Literal["prune", "cluster", "quantize"]
+
+
+class Fit(Protocol):
+    """Trains a model in place, for one stage."""
+
+    def __call__(self, model: Any, projections: list[Any], *, stage: Stage) -> object:
+        """Train `model`, which is compiled as the original was, if that was.
+
+        Each of `projections` wants ``begin(model, steps)`` before, ``after_batch(step)`` after
+        every step of the optimizer, and ``finish()`` at the end; ``progress()`` says how far it is.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keras2Settings:
+    """What tensorflow-model-optimization is asked for. Pruning, clustering, QAT, in this order."""
+
+    sparsity: float | None = None
+    """Share of the weights that become zero, within 0..1. None: no pruning, unless N:M."""
+    method: str = "unstructured"
+    """``unstructured``, N:M (``2:4``: at most 2 of 4 in a row are not zero), or ``1x4`` blocks."""
+    scope: Literal["layer", "global"] = "layer"
+    """Whether `sparsity` is of each layer or of all together."""
+    schedule: Literal["polynomial", "constant"] = "polynomial"
+    clusters: int | None = None
+    """Different values that each kernel keeps."""
+    quantize: bool = False
+    """Quantization-aware training (QAT) at the end."""
+    skip: tuple[str, ...] = ()
+    """Layers to leave alone, by name or type."""
+    steps: int = 0
+    """Steps of the optimizer that one call of `Fit` takes."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        if self.sparsity is not None and not 0 < self.sparsity < 1:
+            message = f"--sparsity {self.sparsity:g}: is not between 0 and 1; give one like 50%"
+            raise UsageError(message)
+        if self.clusters is not None and not 2 <= self.clusters <= 1024:
+            message = f"--cluster {self.clusters}: is not within 2..1024; give one like 16"
+            raise UsageError(message)
+        if self.pattern is None and self.block is None and self.method != "unstructured":
+            message = (
+                f"--method {self.method}: there are unstructured, N:M (2:4) and blocks (1x4) "
+                "for Keras 2 models"
+            )
+            raise UsageError(message)
+        if not (self.prunes or self.clusters or self.quantize):
+            message = "nothing to do; give --sparsity, --method 2:4, --cluster or --qat"
+            raise UsageError(message)
+
+    @property
+    def pattern(self) -> tuple[int, int] | None:
+        """(N, M) of N:M: at most N of M in a row are not zero."""
+        kept, colon, row = self.method.partition(":")
+        if not (colon and kept.isdigit() and row.isdigit() and 0 < int(kept) < int(row)):
+            return None
+        return int(kept), int(row)
+
+    @property
+    def block(self) -> tuple[int, int] | None:
+        """(height, width) of the blocks that become zero together."""
+        height, cross, width = self.method.partition("x")
+        if not (cross and height.isdigit() and width.isdigit() and int(height) * int(width) > 1):
+            return None
+        return int(height), int(width)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether weights become zero."""
+        return self.sparsity is not None or self.pattern is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compressed:
+    """A Keras 2 model without wrappers, but those of QAT."""
+
+    model: Any
+    suffix: Literal[".keras", ".h5"]
+    """Of the only kind of file in which Keras 2 can save *and load* it."""
+    notes: tuple[str, ...] = ()
+    """What a user should know: what was left as it is, and why."""
+    trained: dict[Stage, object] = field(default_factory=dict)
+    """What `Fit` returned, stage by stage."""

@@ -158,6 +158,12 @@ class PruneRequest:
         return self.epochs if self.epochs is not None else EPOCHS if self.data else 0
 
     @property
+    def step_count(self) -> int:
+        """How many steps of progress it will show, about: loading, pruning, epochs, the verdict."""
+        searched = self.target in ("size", "latency")
+        return 3 + 4 * searched + self.epochs_to_train + 4
+
+    @property
     def stem(self) -> str:
         """First part of the output's name."""
         if isinstance(self.source, str | os.PathLike):

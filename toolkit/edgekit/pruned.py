@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,15 +86,34 @@ class EpochRecord:
     """One epoch of fine-tuning."""
 
     epoch: int
-    """From 1 on."""
+    """From 1 on; 0 is the model before it, which was validated only."""
     values: Mapping[str, float]
     """``loss``, ``val_loss`` and the metrics, under Keras' names."""
     progress: str = ""
     """What was held meanwhile: ``sparsity 63.2%``."""
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> EpochRecord:
+        """From an epoch as the trainer tells it: ``number``, ``loss``, ``metrics``, …."""
+        values = {"loss": plain.get("loss"), **plain.get("metrics", {})}
+        values["val_loss"] = plain.get("validation_loss")
+        values |= {f"val_{name}": value for name, value in plain.get("validation", {}).items()}
+        return cls(
+            epoch=plain["number"],
+            values={name: value for name, value in values.items() if value is not None},
+            progress=", ".join(part for part in plain.get("progress", ()) if part),
+            seconds=plain.get("seconds"),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"epoch": self.epoch, "values": dict(self.values), "progress": self.progress}
+        return {
+            "epoch": self.epoch,
+            "values": {name: _finite(value) for name, value in self.values.items()},
+            "progress": self.progress,
+            "seconds": self.seconds,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +142,9 @@ class Pruned:
     zeros: tuple[LayerZeros, ...] = ()
     left: tuple[Kept, ...] = ()
     history: tuple[EpochRecord, ...] = ()
+    """Of fine-tuning; the first one is epoch 0, the model before it."""
+    best: int | None = None
+    """The epoch whose weights the result has; None without fine-tuning."""
     stopped: str = ""
     """Why fine-tuning ended early; empty when it did not."""
     notes: tuple[str, ...] = ()
@@ -150,6 +173,7 @@ class Pruned:
             "zeros": [one.to_dict() for one in self.zeros],
             "left": [one.to_dict() for one in self.left],
             "history": [one.to_dict() for one in self.history],
+            "best_epoch": self.best,
             "stopped": self.stopped or None,
             "notes": list(self.notes),
             "warnings": list(self.warnings),
@@ -159,3 +183,7 @@ class Pruned:
 
 def _before_after(pair: tuple[int, int]) -> dict[str, int]:
     return {"before": pair[0], "after": pair[1]}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

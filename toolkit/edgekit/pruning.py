@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
 
 from edgekit.child import Limits
-from edgekit.errors import MissingDependencyError
+from edgekit.errors import MissingDependencyError, SourceError
 from edgekit.progress import Progress
+from edgekit.prune_method import DOWNLOAD_ONLY
 from edgekit.prune_options import request_from
 from edgekit.prune_request import (
     BATCH_SIZE,
@@ -24,7 +26,12 @@ from edgekit.prune_request import (
     Scope,
 )
 from edgekit.pruned import Pruned
+from edgekit.source_kind import sniff
 
+ONE_SHOT = (
+    "nothing is trained after pruning, which may cost much accuracy; give data with labels to make "
+    "up for it (--data DATA)"
+)
 AnyPath = str | os.PathLike[str]
 
 
@@ -124,6 +131,10 @@ def run(request: PruneRequest, progress: Progress) -> Pruned:
         EdgekitError: nothing could be made.
         MissingDependencyError: no pruner is installed.
     """
+    if isinstance(request.source, str | os.PathLike):
+        check_source(request.source)  # what is no Keras model is refused before anything starts
+    if not request.qat:  # whose result may have another suffix
+        request.output()
     found = list(entry_points(group="edgekit.pruners", name="keras"))
     if not found:
         message = (
@@ -131,8 +142,38 @@ def run(request: PruneRequest, progress: Progress) -> Pruned:
             "run: pip install '.[convert]' in the edgekit checkout"
         )
         raise MissingDependencyError(message)
+    warnings = warnings_before(request)
+    for warning in warnings:
+        progress.note(f"WARNING {warning}")
     pruner: Callable[[PruneRequest, Progress], Pruned] = found[0].load()
-    return pruner(request, progress)
+    done = pruner(request, progress)
+    return replace(done, warnings=(*warnings, *done.warnings))
+
+
+def check_source(path: AnyPath) -> None:
+    """See that there is a Keras model.
+
+    Raises:
+        SourceError: it cannot be read, or is a model of another kind.
+    """
+    kind = sniff(path)
+    if kind not in ("keras", "h5"):
+        what = {"tflite": "a TFLite model", "onnx": "an ONNX model"}.get(kind, "a SavedModel")
+        message = (
+            f"{path}: {what}, whose layers are not there any more; "
+            "prune the .keras or .h5 file it was made from, then convert"
+        )
+        raise SourceError(message)
+
+
+def warnings_before(request: PruneRequest) -> tuple[str, ...]:
+    """What is to be known before any time is spent."""
+    told = []
+    if request.prunes and not request.method.is_structured:
+        told.append(f"--method {request.method}: {DOWNLOAD_ONLY}")
+    if request.epochs_to_train == 0 and (request.prunes or request.cluster is not None):
+        told.append(ONE_SHOT)
+    return tuple(told)
 
 
 def checkpoint_of(path: AnyPath) -> Path:

@@ -80,14 +80,13 @@ def _of_accuracy(against: Against) -> str:
     assert against.p_value is not None
     points = against.difference.value * 100
     low, high = (against.difference.interval.low * 100, against.difference.interval.high * 100)
+    interval = f"[{low:+.1f}, {high:+.1f}]"
     p = "p < 0.001" if against.p_value < 0.001 else f"p {against.p_value:.2g}"
-    told = f"[{low:+.1f}, {high:+.1f}], {p}"
-    if against.is_significant and points < 0:
-        return f"{-points:.1f} points less accurate, shown by the data: {points:+.1f} {told}"
     if against.is_significant:
-        return f"{points:.1f} points more accurate, shown by the data: {points:+.1f} {told}"
+        word = "less" if points < 0 else "more"
+        return f"{abs(points):.1f} points {word} accurate {interval}, shown by the data ({p})"
     loss = f"; a loss of {-low:.1f} points is not excluded" if low < -_SMALL_LOSS * 100 else ""
-    return f"no loss of accuracy shown: {points:+.1f} points {told}{loss}"
+    return f"no loss of accuracy shown: {points:+.1f} points {interval}, {p}{loss}"
 
 
 def _of_errors(pair: Pair, against: Against) -> str:

@@ -145,8 +145,8 @@ class Follower:
         self._began = time.monotonic()
 
     def _batch_ended(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras gives it
-        step = self.done * self._steps + self._batch
         self._batch += 1
+        step = self.done * self._steps + self._batch
         for projection in self._projections:
             projection.after_batch(step)
         if not math.isfinite(float((logs or {}).get("loss", 0.0))):
@@ -238,10 +238,12 @@ class Follower:
 
 
 def _is_better(new: Epoch, best: Epoch) -> bool:
-    """Settled epochs by their loss; before there are any, the newest, which has come furthest."""
-    if new.is_settled and best.is_settled:
-        return new.validation_loss < best.validation_loss or math.isnan(best.validation_loss)
-    return new.is_settled or not best.is_settled
+    """By the loss, among those in the same state; else the newer, which has come further."""
+    if new.is_settled != best.is_settled:
+        return new.is_settled
+    if not new.is_settled or new.progress != best.progress:
+        return True
+    return new.validation_loss < best.validation_loss or math.isnan(best.validation_loss)
 
 
 def _variables(optimizer: Any) -> list[Any]:

@@ -30,14 +30,15 @@ class Projection(Protocol):
 
     It may have more: ``state() -> Mapping[str, array]`` and ``restore(state)``, which make a
     resumed training the same as an uninterrupted one; and ``is_settled``, False as long as a
-    schedule has not reached its end.
+    schedule has not reached its end. Where that is missing, only epochs with the same `progress`
+    are compared by their loss, and one with another counts as further on.
     """
 
     def begin(self, model: Any, steps: int) -> None:
         """Before the first of `steps` batches."""
 
     def after_batch(self, step: int) -> None:
-        """After the batch of number `step`, from 0."""
+        """After `step` batches, from 1."""
 
     def finish(self) -> None:
         """After the last, when the best weights are back in the model."""

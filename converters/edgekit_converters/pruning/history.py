@@ -24,8 +24,7 @@ class Epoch:
     """What the projections say: ``sparsity 63.2%``."""
     seconds: float
     is_settled: bool = True
-    """Whether all projections have reached their end, as the full sparsity; only then can the
-    epoch be the best."""
+    """Whether all projections have reached their end, as the full sparsity, as far as they tell."""
 
     def __str__(self) -> str:
         """One plain line for the user."""

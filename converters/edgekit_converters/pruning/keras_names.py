@@ -30,7 +30,7 @@ def named(option: str, text: str, get: Callable[[str], Any], module: Any) -> Any
         made = get(same)
     if made is None:
         near = difflib.get_close_matches(plain(text), [plain(n) for n in known], n=6, cutoff=0.5)
-        found = [_snake(n) for plain in near for n in known if plain(n) == plain]
+        found = [_snake(n) for one in near for n in known if plain(n) == one]
         hint = f"did you mean {', '.join(dict.fromkeys(found[:6]))}" if found else "see keras.io"
         message = f"{option} {text}: Keras knows no such {option.lstrip('-')}; {hint}"
         raise UsageError(message)

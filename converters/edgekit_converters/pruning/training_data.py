@@ -15,7 +15,9 @@ from edgekit.data_checks import PixelRange, check
 from edgekit.data_source import ArrayColumn, Source
 from edgekit.errors import DataError, UsageError
 from edgekit.preprocess import Preprocess, decided, for_inputs
+from edgekit.task import class_numbers, match_classes
 from edgekit.tensors import TensorSpec
+from edgekit_converters.samples import save
 
 Array = NDArray[Any]
 Rows = NDArray[np.intp]
@@ -135,10 +137,14 @@ class TrainingData:
         Raises:
             DataError: one cannot be read.
         """
-        assert self.tested.labels is not None
-        made = self.tested.batch(self.test)
-        arrays: dict[str, Any] = {**made, "labels": self.tested.labels[self.test]}
-        np.savez(path, allow_pickle=False, **arrays)
+        names = [spec.name for spec in self.tested.inputs]
+        called = next(word for word in ("y", "labels", "targets") if word not in names)
+        labels = self.tested.labels
+        assert labels is not None
+        order = match_classes(self.tested.class_names, self.class_names)
+        if order is not None:
+            labels = class_numbers(labels, None, order)
+        save(self.tested.batch(self.test) | {called: labels[self.test]}, path)
         return path
 
 

@@ -1,0 +1,205 @@
+"""Walk a functional Keras 3 model call by call, and build another one on the way."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgekit._lazy import need
+from edgekit.errors import SourceError
+from edgekit.quote import first_line
+
+Visit = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+"""What to do with one node: given its new arguments, the new outputs."""
+
+PRODUCTS = frozenset(
+    {"Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense", "DepthwiseConv1D"}
+    | {"DepthwiseConv2D"}
+)
+"""Layers whose kernels become integers, a scale for each output channel."""
+
+
+def keras() -> Any:
+    """The module keras.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    return need("keras", extra="convert")
+
+
+def functional(model: Any) -> Any:
+    """The functional graph of `model`.
+
+    Raises:
+        SourceError: it has none, since it is subclassed or was never built.
+    """
+    plain = keras().Sequential
+    if isinstance(model, plain):
+        graph = getattr(model, "_functional", None) if model.built else None
+        if graph is None:
+            message = f"{model.name}: was never built; call it once on data, and save it again"
+            raise SourceError(message)
+        return graph
+    if not is_functional(model):
+        message = (
+            f"{model.name}: is subclassed ({type(model).__name__}), so its layers cannot be seen; "
+            "build it as a functional model, keras.Model(inputs, outputs)"
+        )
+        raise SourceError(message)
+    return model
+
+
+def is_model(operation: Any) -> bool:
+    """Whether `operation` is a model whose graph can be walked."""
+    return isinstance(operation, keras().Sequential) or is_functional(operation)
+
+
+def is_functional(operation: Any) -> bool:
+    """Whether `operation` is a functional model that does what its graph says."""
+    base = type(keras().Model(inputs := keras().Input((1,)), inputs))
+    return isinstance(operation, base) and type(operation).call is base.call
+
+
+def nodes(model: Any) -> Iterator[Any]:
+    """The calls of a functional model in the order of execution, its inputs left out."""
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if node.operation is not None and not node.is_input:
+                yield node
+
+
+def new_inputs(model: Any) -> Any:
+    """Fresh inputs like those of `model`, in its structure and with its names."""
+    return keras().tree.map_structure(
+        lambda tensor: keras().Input(
+            batch_shape=tensor.shape, dtype=tensor.dtype, name=maker(tensor).name
+        ),
+        model._inputs_struct,
+    )
+
+
+def maker(tensor: Any) -> Any:
+    """The layer or operation that gives the symbolic `tensor`."""
+    return tensor._keras_history.operation
+
+
+def key_of(tensor: Any) -> str:
+    """A name for `tensor`: of its layer, with ``#n`` where that is called several times."""
+    history = tensor._keras_history
+    name = str(history.operation.name)
+    return name if history.node_index == 0 else f"{name}#{history.node_index}"
+
+
+def replay(model: Any, given: Any, visit: Visit) -> Any:
+    """Go through the functional `model` with `given` for its inputs; returns what it gives.
+
+    Args:
+        model: a functional model.
+        given: one tensor for each input, in any structure.
+        visit: called for each node, inputs left out, in the order of execution.
+    """
+    tree = keras().tree
+    known = {id(old): new for old, new in zip(model.inputs, tree.flatten(given), strict=True)}
+    for node in nodes(model):
+        args, kwargs = node.arguments.fill_in(known)
+        made = visit(node, args, kwargs)
+        for old, new in zip(node.outputs, tree.flatten(made), strict=True):
+            known[id(old)] = new
+    return tree.pack_sequence_as(
+        model._outputs_struct,
+        [known[id(tensor)] for tensor in model.outputs],
+    )
+
+
+@dataclass(slots=True)
+class Readers:
+    """Who reads each tensor of a functional model."""
+
+    model: Any
+    nodes_of: dict[int, list[Any]] = field(init=False)
+    outputs: set[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.nodes_of = defaultdict(list)
+        for node in nodes(self.model):
+            for tensor in node.input_tensors:
+                self.nodes_of[id(tensor)].append(node)
+        self.outputs = {id(tensor) for tensor in self.model.outputs}
+
+    def only_reader(self, tensor: Any) -> Any:
+        """The one node that reads `tensor`; None where there are more, or the caller does."""
+        found = self.nodes_of.get(id(tensor), [])
+        return found[0] if len(found) == 1 and id(tensor) not in self.outputs else None
+
+
+def calls(model: Any) -> dict[int, int]:
+    """How often each operation of a functional model is called, by its id."""
+    count: dict[int, int] = defaultdict(int)
+    for node in nodes(model):
+        count[id(node.operation)] += 1
+    return count
+
+
+def copied(operation: Any, name: str | None = None, **changes: Any) -> Any:
+    """A new operation like `operation`, without its weights.
+
+    Args:
+        operation: a layer, or an operation such as that of ``x + y``.
+        name: of the copy; that of `operation` where it is not given.
+        changes: settings that are to differ.
+
+    Raises:
+        SourceError: it cannot be made again from its configuration.
+    """
+    kind = type(operation)
+    try:
+        if kind.__name__ == "Lambda":
+            made = _copied_lambda(operation, name)
+        else:
+            settings = {**operation.get_config(), **changes}
+            settings.pop("build_config", None)
+            if name is not None and "name" in settings:
+                settings["name"] = name
+            made = kind.from_config(settings)
+    except Exception as error:
+        message = (
+            f"layer {operation.name!r} ({kind.__name__}): cannot be made again from its "
+            f"configuration ({first_line(error)}); give its class a get_config and from_config"
+        )
+        raise SourceError(message) from error
+    if hasattr(made, "trainable"):
+        made.trainable = operation.trainable
+    return made
+
+
+def _copied_lambda(layer: Any, name: str | None) -> Any:
+    return type(layer)(
+        layer.function,
+        output_shape=layer._output_shape,
+        mask=layer.mask,
+        arguments=layer.arguments,
+        name=name or layer.name,
+    )
+
+
+def copy_weights(old: Any, new: Any) -> None:
+    """Give the built layer `new` the weights of `old`; what `new` has beyond them is left."""
+    if not hasattr(old, "get_weights"):
+        return
+    for variable, values in zip(new.weights, old.get_weights(), strict=False):
+        variable.assign(values)
+    if hasattr(new, "finalize_state") and new.weights:  # of a Normalization
+        new.finalize_state()
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """`wanted`, or that with a number; it is put among `taken`."""
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name)
+    return name

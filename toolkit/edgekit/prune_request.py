@@ -194,6 +194,17 @@ class PruneRequest:
         check_writable(target.parent)
         return target
 
+    def possible_outputs(self) -> tuple[Path, ...]:
+        """Where the result may go, of either Keras.
+
+        Raises:
+            UsageError: `out` has the name of something else than a model.
+        """
+        suffixes = (".keras", ".h5") if self.qat else (".keras",)
+        if self.out is not None and self.out.suffix in _MODEL_SUFFIXES:
+            suffixes = (self.out.suffix,)
+        return tuple(self._output(suffix) for suffix in suffixes)
+
     def _output(self, suffix: str) -> Path:
         out = self.out
         if out is None or out.is_dir() or out.suffix not in _MODEL_SUFFIXES:

@@ -112,6 +112,19 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """An entry of the model's config that counts channels.
+
+    Attributes:
+        keys: the way to it from the model's config; in a list, a layer's name or a position.
+        numbers: the channel of every position that is counted.
+    """
+
+    keys: tuple[str | int, ...]
+    numbers: Numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelGraph:
     """What can be cut out of a model.
 
@@ -122,6 +135,7 @@ class ChannelGraph:
         channel_count: length of a mask.
         fixed_macs: multiply-adds that do not depend on the mask.
         work: multiply-adds between activations.
+        edits: what changes in the model's config.
     """
 
     groups: tuple[Group, ...]
@@ -130,6 +144,7 @@ class ChannelGraph:
     channel_count: int
     fixed_macs: int = 0
     work: tuple[Work, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
     def macs(self, removed: Mask | None = None) -> int:
         """Returns the multiply-adds without `removed`, of one sample; free dimensions are 1."""

@@ -1,0 +1,140 @@
+"""Make the smaller model: the config counts fewer channels, the weights keep what stays."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import UsageError
+from edgekit_converters.pruning.channel_graph import (
+    ChannelGraph,
+    Mask,
+    kept_positions,
+    variables_by_path,
+)
+
+
+def cut(model: Any, graph: ChannelGraph, removed: Mask) -> Any:
+    """Returns a new model without the removed channels.
+
+    Names, data types, frozen layers and the settings it was compiled with are those of `model`;
+    the optimizer begins anew. Statistics of layer and group normalisation become those of the
+    channels that stay.
+
+    Args:
+        model: what `graph` was traced from, not changed.
+        graph: see `trace`.
+        removed: for every channel whether it goes; (`channel_count`,).
+
+    Raises:
+        UsageError: a group would lose all its channels.
+    """
+    for group in graph.groups:
+        if removed[group.channels].all():
+            message = f"group {group.name!r}: all its channels would go; keep at least one"
+            raise UsageError(message)
+    config = model.get_config()
+    for edit in graph.edits:
+        _set(config, edit.keys, int(kept_positions(edit.numbers, removed).sum()))
+    made = _build(model, _without_build_config(config))
+    _assign(model, made, graph, removed)
+    if getattr(model, "compiled", False):
+        made.compile_from_config(model.get_compile_config())
+    return made
+
+
+def _set(config: Any, keys: tuple[str | int, ...], value: int) -> None:
+    """Changes one entry; in a list of layers a key is the name of one."""
+    owner: Any = None
+    node = config
+    for at, key in enumerate(keys):
+        if isinstance(node, tuple):  # a shape: a list will do, and can be changed
+            node = list(node)
+            owner[keys[at - 1]] = node
+        owner, place = node, _place(node, key)
+        if at == len(keys) - 1:
+            owner[place] = value
+        node = owner[place]
+
+
+def _place(node: Any, key: str | int) -> Any:
+    if isinstance(node, list) and isinstance(key, str):
+        names = [entry.get("name") or entry["config"]["name"] for entry in node]
+        return names.index(key)
+    return key
+
+
+def _without_build_config(config: Any) -> Any:
+    """Returns the config without the shapes that layers were built with: they are others now."""
+    if isinstance(config, dict):
+        return {
+            key: _without_build_config(value)
+            for key, value in config.items()
+            if key != "build_config"
+        }
+    if isinstance(config, list):
+        return [_without_build_config(value) for value in config]
+    return config
+
+
+def _build(model: Any, config: Any) -> Any:
+    """Builds a model from its config; code in it comes from `model`, which runs already."""
+    import keras
+    from keras.src.saving.serialization_lib import SafeModeScope
+
+    from edgekit_converters.pruning.trace import layers_of
+
+    custom = {
+        type(layer).__name__: type(layer)
+        for _, layer in layers_of(model)
+        if type(layer).__module__.partition(".")[0] != "keras"
+    }
+    with keras.saving.custom_object_scope(custom), SafeModeScope(safe_mode=False):
+        made = type(model).from_config(config)
+    if not made.built:
+        made.build(model.input_shape)
+    return made
+
+
+def _assign(model: Any, made: Any, graph: ChannelGraph, removed: Mask) -> None:
+    weights = {weight.path: weight for weight in graph.weights}
+    paths = {id(variable): path for path, variable in variables_by_path(model).items()}
+    done: set[int] = set()
+    for old, new in _pairs(model, made):
+        _assets(old, new)
+        for before, after in zip(old.variables, new.variables, strict=True):
+            if id(after) in done:
+                continue
+            done.add(id(after))
+            weight, stored = weights.get(paths.get(id(before), "")), np.asarray(before)
+            after.assign(stored if weight is None else stored[np.ix_(*weight.kept(removed))])
+        if hasattr(new, "finalize_state"):
+            new.finalize_state()
+
+
+def _pairs(model: Any, made: Any) -> list[tuple[Any, Any]]:
+    """Returns the layers of both models that correspond, by their names, within models too."""
+    old, new = (getattr(each, "_functional", None) or each for each in (model, made))
+    twins = {layer.name: layer for layer in new.operations}
+    found = []
+    for layer in old.operations:
+        twin = twins[layer.name]
+        if hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"):
+            found.extend(_pairs(layer, twin))
+        elif getattr(layer, "variables", None) is not None:
+            found.append((layer, twin))
+    return found
+
+
+def _assets(old: Any, new: Any) -> None:
+    """Carries over what a layer keeps beside its variables: vocabularies."""
+    import keras
+
+    own = getattr(type(old), "save_assets", None)
+    if own is None or own is getattr(keras.Layer, "save_assets", None):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        old.save_assets(folder)
+        new.load_assets(folder)

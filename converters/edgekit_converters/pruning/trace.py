@@ -1,0 +1,189 @@
+"""Find the channels of a Keras 3 model: which of its numbers go together, and which must stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import SourceError, UsageError
+from edgekit_converters.pruning.channel_graph import (
+    ChannelGraph,
+    Group,
+    Left,
+    Numbers,
+    Weight,
+    variables_by_path,
+)
+from edgekit_converters.pruning.rules_table import load_rules
+from edgekit_converters.pruning.trace_call import Call, Made, Record
+from edgekit_converters.pruning.trace_model import follow
+from edgekit_converters.pruning.trace_values import FIXED, Value
+
+
+def trace(model: Any, skip: Sequence[str] = ()) -> ChannelGraph:
+    """Finds what can be cut out of `model`.
+
+    Args:
+        model: a built Keras 3 model, functional or sequential.
+        skip: layers whose own channels stay, by name or type ("conv1", "backbone/conv1", "Dense").
+
+    Raises:
+        SourceError: the model is subclassed, not built, or not of Keras 3.
+        UsageError: a name in `skip` is neither a layer's nor a layer type's.
+    """
+    graph = functional(model)
+    load_rules()
+    _check_skip(model, skip)
+    paths = variables_by_path(model)
+    record = Record(
+        paths={id(variable): path for path, variable in paths.items()}, skipped=frozenset(skip)
+    )
+    inputs = [Value.plain(each.shape, each.dtype) for each in graph.inputs]
+    call = Call(record=record, layer=model, name="", keys=(), inputs=inputs, outputs=[])
+    for made, value in zip(graph.outputs, follow(call, graph), strict=True):
+        for axis in value.labelled:
+            name = made._keras_history.operation.name
+            reason = f"{name!r} is an output of the model"
+            record.joins.fix(value.numbers(axis), reason, foremost=True)
+    _rest(model, record)
+    return _resolved(record)
+
+
+def functional(model: Any) -> Any:
+    """Returns the graph of calls of a functional or sequential model.
+
+    Raises:
+        SourceError: it has none.
+    """
+    import keras
+
+    kind = type(model).__name__
+    if not isinstance(model, keras.Model):
+        message = f"{kind}: not a Keras 3 model; channels are only cut out of those"
+        raise SourceError(message)
+    graph = getattr(model, "_functional", None) or model
+    if isinstance(model, keras.Sequential) and graph is model:
+        message = f"model {model.name!r}: not built, so its shapes are not known; call it once"
+        raise SourceError(message)
+    own = type(model).__module__.partition(".")[0] != "keras"
+    if not hasattr(graph, "_nodes_by_depth") or (own and "layers" not in model.get_config()):
+        message = (
+            f"model {model.name!r}: a subclassed model ({kind}), and only its code knows which "
+            "layer feeds which; build it from keras.Input with the functional API, or prune "
+            "with --method unstructured"
+        )
+        raise SourceError(message)
+    return graph
+
+
+def layers_of(model: Any, before: str = "") -> list[tuple[str, Any]]:
+    """Returns all operations of a model with their names, those of models within it too."""
+    graph = getattr(model, "_functional", None) or model
+    found = []
+    for layer in graph.operations:
+        name = before + layer.name
+        found.append((name, layer))
+        if hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"):
+            found.extend(layers_of(layer, f"{name}/"))
+    return found
+
+
+def _check_skip(model: Any, skip: Sequence[str]) -> None:
+    found = layers_of(model)
+    known = {name for name, _ in found} | {layer.name for _, layer in found}
+    kinds = {type(layer).__name__ for _, layer in found}
+    for name in skip:
+        if name not in known | kinds:
+            some = ", ".join([*sorted(kinds), *[name for name, _ in found[:20]]])
+            message = f"--skip {name}: the model has no such layer or layer type; there are: {some}"
+            raise UsageError(message)
+
+
+def _rest(model: Any, record: Record) -> None:
+    """Adds the variables that no rule spoke of: they stay as they are."""
+    owner = {}
+    for name, layer in layers_of(model):
+        owner.update({id(variable): name for variable in getattr(layer, "variables", ())})
+    for variable in model.weights:
+        if id(variable) not in record.weights:
+            record.weights[id(variable)] = Weight(
+                path=record.paths[id(variable)],
+                shape=tuple(variable.shape),
+                axes=(None,) * len(variable.shape),
+                layer=owner.get(id(variable), ""),
+                role="other",
+                trainable=bool(variable.trainable),
+            )
+
+
+def _resolved(record: Record) -> ChannelGraph:
+    roots, reasons = record.joins.resolve()
+    makers: dict[int, dict[str, str]] = {}
+    for made in record.made.values():
+        for number in np.unique(roots[made.numbers]).tolist():
+            if number not in reasons:
+                makers.setdefault(number, {}).setdefault(made.layer, made.kind)
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for number in sorted(makers):
+        alike.setdefault(tuple(makers[number]), []).append(number)
+    final = np.full(len(roots), -1, np.intp)
+    groups = []
+    count = 0
+    for layers, members in alike.items():
+        if len(members) == 1:
+            reasons[members[0]] = "all that it makes can only go together"
+            continue
+        channels = np.arange(count, count + len(members))
+        final[members] = channels
+        count += len(members)
+        kind = makers[members[0]][layers[0]]
+        groups.append(Group(name=layers[0], layers=layers, kind=kind, channels=channels))
+    final = final[roots]
+
+    def renumbered(numbers: Numbers | None) -> Numbers | None:
+        if numbers is None:
+            return None
+        found: Numbers = final[numbers]
+        return found if (found >= 0).any() else None
+
+    return ChannelGraph(
+        groups=tuple(groups),
+        weights=tuple(
+            replace(weight, axes=tuple(renumbered(numbers) for numbers in weight.axes))
+            for weight in record.weights.values()
+        ),
+        left=_left(record, roots, reasons),
+        channel_count=count,
+        work=tuple(
+            replace(work, axes=tuple(final[numbers] for numbers in work.axes))
+            for work in record.work
+        ),
+        edits=tuple(
+            replace(edit, numbers=final[edit.numbers])
+            for edit in record.edits.values()
+            if (final[edit.numbers] >= 0).any()
+        ),
+    )
+
+
+def _left(record: Record, roots: Numbers, reasons: dict[int, str]) -> tuple[Left, ...]:
+    found = [Left(layer=name, reason=reason) for name, reason in record.barriers.items()]
+    for made in record.made.values():
+        reason = _why(made, roots, reasons)
+        left = Left(layer=made.layer, reason=reason)
+        if reason and left not in found:
+            found.append(left)
+    return tuple(found)
+
+
+def _why(made: Made, roots: Numbers, reasons: dict[int, str]) -> str:
+    """Why channels of a layer stay; "" if none has to."""
+    numbers = roots[made.numbers].tolist()
+    fixed = [number for number in numbers if number in reasons or number == FIXED]
+    if not fixed:
+        return ""
+    reason = reasons.get(fixed[0], "it stays")
+    return reason if len(fixed) == len(numbers) else f"{len(fixed)} of {len(numbers)}: {reason}"

@@ -1,0 +1,66 @@
+"""Follow channels through the calls of a functional or sequential model, and of those within it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgekit_converters.pruning.rules_table import rule, visit
+from edgekit_converters.pruning.trace_call import Call
+from edgekit_converters.pruning.trace_values import Value
+
+
+@rule("Functional", "Sequential")
+def model(call: Call) -> list[Value]:
+    """A model within a model: its calls, with what goes into it here."""
+    graph = getattr(call.layer, "_functional", None) or call.layer
+    if len(call.inputs) != len(graph.inputs):
+        return call.barrier("it takes optional inputs, or not all of what it is given")
+    if any(
+        value.rank != len(inner.shape)
+        for value, inner in zip(call.inputs, graph.inputs, strict=True)
+    ):
+        return call.barrier("it is called with another number of dimensions than it was built with")
+    return follow(call, graph)
+
+
+def follow(call: Call, graph: Any) -> list[Value]:
+    """Returns the outputs of a graph of calls, given the inputs of `call`."""
+    values = {id(inner): value for value, inner in zip(call.inputs, graph.inputs, strict=True)}
+    same = all(
+        value.shape == tuple(inner.shape)
+        for value, inner in zip(call.inputs, graph.inputs, strict=True)
+    )
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            if node.is_input or any(id(given) not in values for given in node.input_tensors):
+                continue
+            args, kwargs = node.arguments.fill_in(values)
+            inputs = [values[id(given)] for given in node.input_tensors]
+            shapes = [tuple(made.shape) for made in node.outputs]
+            if not same:
+                shapes = _shapes(node.operation, args, kwargs)
+            name = node.operation.name
+            inside = call.inner(
+                node.operation,
+                ("layers", name, "config"),
+                name=f"{call.name}/{name}" if call.name else name,
+                inputs=inputs,
+                outputs=shapes,
+                args=args,
+                kwargs=kwargs,
+            )
+            for made, value in zip(node.outputs, visit(inside), strict=True):
+                values[id(made)] = value
+    return [values[id(made)] for made in graph.outputs]
+
+
+def _shapes(operation: Any, args: Any, kwargs: Any) -> list[tuple[int | None, ...]]:
+    """Shapes of what an operation returns for inputs other than those it was built with."""
+    import keras
+
+    def symbol(leaf: Any) -> Any:
+        return keras.KerasTensor(leaf.shape, leaf.dtype) if isinstance(leaf, Value) else leaf
+
+    args, kwargs = keras.tree.map_structure(symbol, (args, kwargs))
+    found = operation.compute_output_spec(*args, **kwargs)
+    return [tuple(spec.shape) for spec in keras.tree.flatten(found)]

@@ -69,20 +69,17 @@ def verdict(
         settings: what to judge by.
         workspace: an existing folder for files that nobody needs later.
         progress: told `STEPS` steps at most.
-        workers: child processes to convert with, if there are any already.
+        workers: child processes to convert with, if there are any already; they are stopped
+            before anything is measured, as they hold memory and wake up.
     """
     judge = _Judge(settings=settings, workspace=workspace, progress=progress)
-    own = None
     if workers is None:
-        own = Workers(settings.limits, verbose=settings.verbose, on_event=progress.detail)
-    try:
+        workers = Workers(settings.limits, verbose=settings.verbose, on_event=progress.detail)
+    with workers:
         made = [
-            judge.files(name, model, workers or own)
+            judge.files(name, model, workers)
             for name, model in (("original", original), ("pruned", pruned))
         ]
-    finally:
-        if own is not None:
-            own.stop()  # before anything is measured: they hold memory, and wake up
     scores = {precision: judge.scores(precision, *made) for precision in PRECISIONS}
     latencies = judge.latencies(made)
     first = scores["float32"].evaluation or scores["int8"].evaluation
@@ -138,7 +135,7 @@ class _Judge:
             return ("int8 files are calibrated on random numbers, as there are no data",)
         return ()
 
-    def files(self, name: str, model: Path, workers: Workers | None) -> _Files:
+    def files(self, name: str, model: Path, workers: Workers) -> _Files:
         """``NAME.float32.tflite`` and ``NAME.int8.tflite``, as far as they can be made."""
         self.progress.step(f"convert the {name} model")
         out = self.workspace / name

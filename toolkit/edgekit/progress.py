@@ -83,6 +83,11 @@ class Progress:
             if self._live and self._text:
                 self._draw()
 
+    def record(self, text: str) -> None:
+        """A line of the log that stays, such as an epoch of training; nothing if not enabled."""
+        if self._enabled:
+            self.note(text)
+
     def _tick(self) -> None:
         while not self._stop.wait(_REDRAW_S):
             with self._lock:

@@ -1,0 +1,141 @@
+"""Cut channels out of a model: rank them once, plan as often as needed, cut."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from edgekit.child_main import tell
+from edgekit.errors import SourceError
+from edgekit_converters import samples
+from edgekit_converters.pruning.channel_graph import ChannelGraph, Mask
+from edgekit_converters.pruning.choose import Plan, Ranking, Target, plan, rank
+from edgekit_converters.pruning.compiled import goal
+from edgekit_converters.pruning.cut import cut
+from edgekit_converters.pruning.job import Job
+from edgekit_converters.pruning.task_loss import Batch
+from edgekit_converters.pruning.trace import trace
+from edgekit_converters.pruning.training_labels import fit_labels
+from edgekit_converters.pruning.training_stage import settings_of
+
+Kind = Literal["sparsity", "macs", "parameters"]
+
+RANKED_ON = 512
+"""So many training samples tell which channels matter, and how sensitive a group is."""
+_RANKED_AT_ONCE = 32
+_PLAN = "plan.npz"
+
+
+@dataclass(slots=True, kw_only=True)
+class ChannelStage:
+    """What can be cut from the model of a job, and what was chosen."""
+
+    job: Job
+    graph: ChannelGraph
+    ranking: Ranking | None = None
+
+    @classmethod
+    def open(cls, job: Job) -> ChannelStage:
+        """Find the channels.
+
+        Raises:
+            SourceError: the model's layers cannot be seen.
+            UsageError: ``--skip`` names no layer.
+        """
+        tell("finding the channels")
+        return cls(job=job, graph=trace(job.model, job.request.skip))
+
+    def plan(self, kind: Kind, amount: float) -> Plan:
+        """What goes for a target.
+
+        Raises:
+            UsageError: it cannot be met, nothing can be cut, or data or a loss is missing.
+        """
+        request = self.job.request
+        if self.ranking is None:
+            tell("ranking the channels")
+            needs_data = request.importance == "taylor" or request.ratios == "sensitivity"
+            self.ranking = rank(
+                self.job.model,
+                self.graph,
+                importance=request.importance,
+                ratios=request.ratios,
+                multiple_of=request.multiple_of,
+                report=tell,
+                **(self._data() if needs_data else {}),
+            )
+        return plan(self.ranking, Target(kind=kind, amount=amount))
+
+    def cut(self, removed: Mask) -> Any:
+        """The model without the channels `removed`."""
+        tell("cutting")
+        return cut(self.job.model, self.graph, removed)
+
+    def save_plan(self, removed: Mask, folder: Path) -> None:
+        """Keep what was chosen, for a call that resumes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        waiting = folder / f".{_PLAN}.tmp"
+        samples.save({"removed": removed}, waiting)
+        waiting.replace(folder / _PLAN)
+
+    def saved_plan(self, folder: Path) -> Mask | None:
+        """What an earlier call chose, if it came so far.
+
+        Raises:
+            SourceError: the file is damaged.
+        """
+        path = folder / _PLAN
+        if not path.is_file():
+            return None
+        try:
+            removed = samples.load(path)["removed"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            removed = np.zeros(0, np.bool_)
+            reason: Exception | None = error
+        else:
+            reason = None
+        if removed.dtype != np.bool_ or removed.shape != (self.graph.channel_count,):
+            message = f"{path}: is damaged; delete its folder, and start without --resume"
+            raise SourceError(message) from reason
+        return removed
+
+    def cuts(self, removed: Mask) -> list[dict[str, Any]]:
+        """Groups as they were and are, for the result."""
+        return [
+            {
+                "name": group.name,
+                "layers": list(group.layers),
+                "kind": group.kind,
+                "before": len(group.channels),
+                "after": int(np.count_nonzero(~removed[group.channels])),
+            }
+            for group in self.graph.groups
+        ]
+
+    def _data(self) -> dict[str, Any]:
+        """Batches of training data, and the loss, as `rank` takes them."""
+        data = self.job.data
+        assert data is not None
+        aim = goal(
+            self.job.model, settings_of(self.job.request), self.job.keras, name=self.job.name
+        )
+        chosen = np.random.default_rng(0).permutation(data.train)[:RANKED_ON]
+        output = self.job.model.outputs[aim.output]
+        labels = fit_labels(
+            data.labels,
+            aim.family,
+            tuple(output.shape),
+            ours=data.dataset.class_names,
+            models=data.class_names,
+            source=data.text,
+        )
+        batches: list[Batch] = []
+        for start in range(0, len(chosen), _RANKED_AT_ONCE):
+            rows = np.sort(chosen[start : start + _RANKED_AT_ONCE])
+            arrays = data.samples(rows)
+            batches.append((arrays[0] if len(arrays) == 1 else list(arrays), labels[rows]))
+        return {"batches": batches, "loss": aim.loss}

@@ -1,0 +1,96 @@
+"""What became of the weights of a model, told in plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgekit_converters.pruning.history import Epoch, History
+from edgekit_converters.pruning.kernels import Kernel
+
+_MOST_CLUSTERS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """A model after all stages."""
+
+    model: Any
+    notes: tuple[str, ...] = ()
+    sparsity: float | None = None
+    """Share of zeros in all kernels that may be pruned."""
+    zeros: tuple[Mapping[str, Any], ...] = ()
+    """Of each kernel ``layer``, ``weights``, ``zeros``, ``clusters``."""
+    history: tuple[Mapping[str, Any], ...] = ()
+    """Of each epoch ``epoch``, ``values``, ``progress``; stages one after the other."""
+    stopped: str = ""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Of activations, by layer, where they were learned."""
+
+
+def collected(
+    model: Any,
+    histories: Sequence[tuple[str, History]],
+    *,
+    notes: Sequence[str] = (),
+    kernels: Sequence[Kernel] = (),
+    prunes: bool = False,
+    clusters: bool = False,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> Compression:
+    """Put together what the stages gave.
+
+    Args:
+        model: as it is now.
+        histories: by stage.
+        notes: of the stages; those of the histories are added.
+        kernels: that were pruned or put into clusters.
+        prunes: whether they were pruned.
+        clusters: whether they were put into clusters.
+        ranges: of activations.
+    """
+    told = tuple(_kernel(kernel, clusters=clusters) for kernel in kernels)
+    weights = sum(one["weights"] for one in told)
+    stopped = [f"{stage}: {history.stopped}" for stage, history in histories if history.stopped]
+    all_notes = [*notes, *(note for _, history in histories for note in history.notes)]
+    for stage, history in histories:
+        if history.best == 0 and history.epochs:
+            all_notes.append(f"{stage}: training made it no better, so its weights are as before")
+    return Compression(
+        model=model,
+        notes=tuple(dict.fromkeys(all_notes)),
+        sparsity=sum(one["zeros"] for one in told) / weights if prunes and weights else None,
+        zeros=told if prunes or clusters else (),
+        history=tuple(
+            {**_epoch(epoch), "stage": stage}
+            for stage, history in histories
+            for epoch in (history.before, *history.epochs)
+        ),
+        stopped="; ".join(stopped),
+        ranges=ranges or {},
+    )
+
+
+def _kernel(kernel: Kernel, *, clusters: bool) -> dict[str, Any]:
+    values = kernel.read()
+    different = len(np.unique(values)) if clusters else None
+    return {
+        "layer": kernel.path,
+        "weights": int(values.size),
+        "zeros": int(np.count_nonzero(values == 0)),
+        "clusters": different if different is not None and different < _MOST_CLUSTERS else None,
+    }
+
+
+def _epoch(epoch: Epoch) -> dict[str, Any]:
+    values = {} if epoch.loss is None else {"loss": epoch.loss}
+    values |= dict(epoch.metrics) | {"val_loss": epoch.validation_loss}
+    values |= {f"val_{name}": value for name, value in epoch.validation.items()}
+    return {
+        "epoch": epoch.number,
+        "values": values,
+        "progress": ", ".join(one for one in epoch.progress if one),
+    }

@@ -1,0 +1,358 @@
+"""One call of prune: a child process does the work, the files of both models give the verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import edgekit
+from edgekit import check_worker, keras_file, source_kind
+from edgekit.child import Child
+from edgekit.errors import OutputError, SourceError, UsageError
+from edgekit.progress import Progress
+from edgekit.prune_request import PruneRequest
+from edgekit.pruned import Cut, EpochRecord, Kept, LayerZeros, Pruned, Reached
+from edgekit.pruning import checkpoint_of
+from edgekit.quote import first_line
+from edgekit_converters.keras_source import refuse_code
+from edgekit_converters.pruning.target_search import Chosen, TargetSearch
+from edgekit_converters.pruning.training_stage import LINE
+from edgekit_converters.pruning.verdict import VerdictSettings, verdict
+from edgekit_converters.publish import publish
+from edgekit_converters.workers import Workers
+
+_WORKER = "edgekit_converters.pruning.prune_worker"
+_ADVICE = "run it again with --resume if it was training, or report the model"
+
+
+def prune(request: PruneRequest, progress: Progress) -> Pruned:
+    """Make a smaller model as `request` says, train it, judge it, and put it in place.
+
+    Raises:
+        EdgekitError: the model or the data cannot be used, the target cannot be met, or the result
+            cannot be written.
+    """
+    with ExitStack() as stack:
+        workspace = stack.enter_context(_workspace())
+        path = _source(request, workspace)
+        target = request.output(_framework(request, path))
+        checkpoint = checkpoint_of(target)
+        _check_checkpoint(request, checkpoint)
+        child = stack.enter_context(
+            Child(
+                _WORKER,
+                limits=request.limits,
+                verbose=request.verbose,
+                on_event=lambda event: _told(progress, event),
+                advice=_ADVICE,
+            )
+        )
+        workers = stack.enter_context(
+            Workers(request.limits, verbose=request.verbose, on_event=progress.detail)
+        )
+        job = _Job(
+            request=request,
+            progress=progress,
+            child=child,
+            workers=workers,
+            workspace=workspace,
+            path=path,
+            target=target,
+            checkpoint=checkpoint,
+            sha256=check_worker.sha256(str(path)),
+        )
+        made = job.run()
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    request: PruneRequest
+    progress: Progress
+    child: Child
+    workers: Workers
+    workspace: Path
+    path: Path
+    target: Path
+    checkpoint: Path
+    sha256: str
+
+    def run(self) -> Pruned:
+        """Everything, in order."""
+        request, progress = self.request, self.progress
+        progress.step(f"load {self.path.name}")
+        facts = self.child.call(
+            "start",
+            request=request.to_plain(),
+            path=str(self.path),
+            workspace=str(self.workspace),
+        )
+        for warning in facts["warnings"]:
+            progress.note(f"WARNING {warning}")
+        samples = facts["samples"]
+        chosen, cuts = self._cut(facts)
+        progress.step(self._what())
+        shrunk = self.child.call(
+            "shrink", folder=str(self.checkpoint), digest=request.digest(self.sha256)
+        )
+        progress.step(f"save {self.target.name}")
+        result = self.workspace / f"result{self.target.suffix}"
+        story = json.dumps(self._story(shrunk), sort_keys=True)
+        self.child.call("save", out=str(result), story=story)
+        self.child.close()  # its memory is wanted by what judges
+        judged = verdict(
+            self.path,
+            result,
+            settings=VerdictSettings(
+                train=samples["calibrate"],
+                test=samples["test"],
+                test_name=request.test or request.data,
+                preprocess=("none",) if samples["test"] else (),
+                custom_objects=request.custom_objects,
+                trust=request.trust,
+                limits=request.limits,
+                verbose=request.verbose,
+                on=request.on,
+            ),
+            workspace=self.workspace,
+            progress=progress,
+            workers=self.workers,
+        )
+        publish(result, self.target, force=request.force)
+        macs = cuts and (cuts["macs_before"], cuts["macs"])
+        parameters = judged.parameters or (
+            (cuts["parameters_before"], cuts["parameters"]) if cuts else (0, 0)
+        )
+        return Pruned(
+            path=self.target,
+            sha256=check_worker.sha256(str(self.target)),
+            source={
+                "path": str(request.source) if _is_path(request.source) else request.stem,
+                "sha256": self.sha256,
+                "framework": facts["source_framework"],
+            },
+            framework=facts["framework"],
+            method=str(request.method) if request.prunes else "",
+            qat=request.qat,
+            clusters=request.cluster,
+            target=_reached(chosen, shrunk, request),
+            parameters=parameters,
+            multiply_adds=macs or judged.multiply_adds,
+            sparsity=shrunk["sparsity"],
+            cuts=tuple(Cut(**one | {"layers": tuple(one["layers"])}) for one in cuts["cuts"])
+            if cuts
+            else (),
+            zeros=tuple(LayerZeros(**one) for one in shrunk["zeros"]),
+            left=tuple(Kept(**one) for one in cuts["left"]) if cuts else (),
+            history=tuple(
+                EpochRecord(
+                    epoch=one["epoch"],
+                    values=one["values"],
+                    progress=one["progress"],
+                )
+                for one in shrunk["history"]
+            ),
+            stopped=shrunk["stopped"],
+            notes=tuple(shrunk["notes"]),
+            warnings=tuple(facts["warnings"]),
+            verdict=judged,
+            settings=self._settings(),
+        )
+
+    def _cut(self, facts: Mapping[str, Any]) -> tuple[Chosen | None, dict[str, Any] | None]:
+        """Cut channels, as often as it takes to find how many."""
+        request = self.request
+        if not (request.method.is_structured and request.prunes):
+            return None, None
+        if request.resume:
+            again: dict[str, Any] | None = self.child.call("cut_again", folder=str(self.checkpoint))
+            if again is not None:
+                self.progress.step("cut channels, as was chosen before")
+                return _chosen_before(request, facts, again), again
+        self.progress.step("rank channels")
+        search = TargetSearch(
+            request=request,
+            child=self.child,
+            workers=self.workers,
+            workspace=self.workspace,
+            original=self.path,
+            calibrate=facts["samples"]["calibrate"],
+            progress=self.progress,
+        )
+        chosen = search.choose(facts["macs"])
+        folder = str(self.checkpoint) if request.epochs_to_train else None
+        made: dict[str, Any] = self.child.call(
+            "cut", kind=chosen.kind, amount=chosen.amount, folder=folder
+        )
+        if request.target == "macs":
+            chosen = replace(chosen, reached=made["macs"])
+        if request.target == "sparsity":
+            before = sum(one["before"] for one in made["cuts"])
+            after = sum(one["after"] for one in made["cuts"])
+            chosen = replace(chosen, reached=1 - after / before)
+        return chosen, made
+
+    def _what(self) -> str:
+        request = self.request
+        done = []
+        if request.prunes and not request.method.is_structured:
+            done.append("prune")
+        if request.cluster is not None:
+            done.append("cluster")
+        if request.qat:
+            done.append("quantization-aware training")
+        if request.epochs_to_train:
+            done.append(f"train, {request.epochs_to_train} epochs")
+        return ", ".join(done) or "no training: no data"
+
+    def _story(self, shrunk: Mapping[str, Any]) -> dict[str, Any]:
+        """What a pruned model carries about how it was made."""
+        return {
+            "schema_version": 1,
+            "edgekit": edgekit.__version__,
+            "source": {"name": self.path.name, "sha256": self.sha256},
+            "method": str(self.request.method) if self.request.prunes else None,
+            "target": self.request.target_text or None,
+            "sparsity": shrunk["sparsity"],
+            "clusters": self.request.cluster,
+            "qat": self.request.qat,
+            "epochs": self.request.epochs_to_train,
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        hidden = {"source", "out", "resume", "force", "limits", "verbose"}
+        plain = self.request.to_plain()
+        told = {name: value for name, value in plain.items() if name not in hidden}
+        return told | {"epochs": self.request.epochs_to_train}
+
+
+def _reached(
+    chosen: Chosen | None, shrunk: Mapping[str, Any], request: PruneRequest
+) -> Reached | None:
+    if chosen is not None:
+        return Reached(
+            name=request.target or "",
+            asked=chosen.asked,
+            reached=chosen.reached,
+            original=chosen.original,
+        )
+    share = request.share_of_zeros
+    if share is None or shrunk["sparsity"] is None:
+        return None
+    return Reached(name="sparsity", asked=share, reached=shrunk["sparsity"])
+
+
+def _chosen_before(
+    request: PruneRequest, facts: Mapping[str, Any], again: Mapping[str, Any]
+) -> Chosen | None:
+    """The target of a call that resumes: what can be told without measuring again."""
+    if request.macs is not None:
+        return Chosen(
+            kind="macs",
+            amount=1.0,
+            asked=request.macs.of(facts["macs"]),
+            reached=again["macs"],
+            original=facts["macs"],
+        )
+    if request.sparsity is not None:
+        before = sum(one["before"] for one in again["cuts"])
+        after = sum(one["after"] for one in again["cuts"])
+        return Chosen(
+            kind="sparsity", amount=1.0, asked=request.sparsity, reached=1 - after / before
+        )
+    return None
+
+
+def _told(progress: Progress, event: str) -> None:
+    if event.startswith(LINE):
+        progress.record(event.removeprefix(LINE))
+    else:
+        progress.detail(event)
+
+
+def _source(request: PruneRequest, workspace: Path) -> Path:
+    """The model's file; a model in memory is written to one first.
+
+    Raises:
+        SourceError: it is no Keras model, or cannot be saved.
+    """
+    if not _is_path(request.source):
+        return _saved(request, workspace)
+    path = Path(request.source)
+    kind = source_kind.sniff(path)
+    if kind in {"tflite", "onnx", "savedmodel"}:
+        what = "SavedModel" if kind == "savedmodel" else f"{kind} file"
+        message = (
+            f"{path}: a {what} has no layers that can be pruned and trained; "
+            "give the .keras or .h5 file it was made from"
+        )
+        raise SourceError(message)
+    if kind == "keras":
+        refuse_code(str(path), keras_file.read(path), trust=request.trust)
+    return path
+
+
+def _saved(request: PruneRequest, workspace: Path) -> Path:
+    from edgekit_converters import keras_source
+
+    model = request.source
+    save = getattr(model, "save", None)
+    if save is None:
+        keras_source.from_object(model)  # says what it is instead
+        message = f"{type(model).__name__}: cannot be saved; give a Keras model, or its file"
+        raise UsageError(message)
+    path = workspace / f"{request.stem.replace('/', '_')}.keras"
+    try:
+        save(str(path))
+    except Exception as error:  # Keras raises whatever the layers raise
+        message = f"{request.stem}: cannot be saved: {first_line(error)}; give the file of it"
+        raise SourceError(message) from error
+    return path
+
+
+def _framework(request: PruneRequest, path: Path) -> str:
+    """What the result will be of."""
+    if request.method.is_structured and request.prunes:
+        return "keras"  # models of Keras 2 are translated
+    version = keras_file.read(path).keras_version or "3"
+    return "tf_keras" if version.startswith(("1.", "2.")) else "keras"
+
+
+def _check_checkpoint(request: PruneRequest, checkpoint: Path) -> None:
+    """Hours of training are not thrown away unasked.
+
+    Raises:
+        OutputError: there is a checkpoint, and the request says nothing about it.
+    """
+    if request.resume or not checkpoint.exists():
+        return
+    if not request.force:
+        message = (
+            f"{checkpoint}: an earlier call was cut off; add --resume to go on from there, "
+            "or --force to start from the beginning"
+        )
+        raise OutputError(message)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+@contextmanager
+def _workspace() -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="edgekit-")
+    except OSError as error:
+        message = f"temporary files: {error.strerror}; free some space, or set TMPDIR elsewhere"
+        raise OutputError(message) from error
+    with folder as name:
+        yield Path(name)
+
+
+def _is_path(source: object) -> bool:
+    return isinstance(source, str | os.PathLike)

@@ -1,0 +1,119 @@
+"""Served in the child process that prunes: open, plan and cut channels, train, save.
+
+The parent calls them in this order, `attempt` as often as it takes to meet a target that only a
+measurement of files can tell.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import CrashError
+from edgekit_converters.pruning.channel_stage import ChannelStage, Kind
+from edgekit_converters.pruning.compression import Compression
+from edgekit_converters.pruning.job import Job, save_checked
+from edgekit_converters.pruning.keras2_stages import compress as compress_keras2
+from edgekit_converters.pruning.keras3_stages import compress
+from edgekit_converters.pruning.member import add_member
+from edgekit_converters.pruning.qat_ranges import save_ranges
+
+_jobs: list[Job] = []
+_channels: list[ChannelStage] = []
+
+
+def start(*, request: dict[str, Any], path: str, workspace: str) -> dict[str, Any]:
+    """Load the model and open the data; say what they are, and write samples for the verdict."""
+    job = Job.open(request, Path(path), Path(workspace))
+    _jobs[:], _channels[:] = [job], []
+    facts: dict[str, Any] = {
+        "framework": job.framework,
+        "source_framework": job.loaded.framework,
+        "warnings": job.warnings,
+        "samples": job.save_samples(),
+    }
+    if job.request.method.is_structured and job.request.prunes:
+        _channels[:] = [ChannelStage.open(job)]
+        facts["macs"] = _channels[0].graph.macs()
+    return facts
+
+
+def attempt(*, kind: Kind, amount: float, out: str) -> dict[str, Any]:
+    """Write the model with `amount` of `kind` left, cut and not trained, to the file `out`."""
+    stage = _stage()
+    made = stage.plan(kind, amount)
+    save_checked(stage.cut(made.removed), Path(out), stage.job)
+    return {"macs": made.macs, "parameters": made.parameters, "channels": made.channels}
+
+
+def cut(*, kind: Kind, amount: float, folder: str | None) -> dict[str, Any]:
+    """Cut the model so, for good; what was chosen is kept in `folder` for a call that resumes."""
+    stage = _stage()
+    made = stage.plan(kind, amount)
+    if folder is not None:
+        stage.save_plan(made.removed, Path(folder))
+    return _cut(stage, made.removed)
+
+
+def cut_again(*, folder: str) -> dict[str, Any] | None:
+    """Cut as an earlier call chose; None where it did not come so far."""
+    removed = _stage().saved_plan(Path(folder))
+    return None if removed is None else _cut(_stage(), removed)
+
+
+def shrink(*, folder: str, digest: str) -> dict[str, Any]:
+    """Do the rest: zeros, clusters, training; say what came of it."""
+    job = _job()
+    made: Compression
+    if job.framework == "tf_keras":
+        made = compress_keras2(job, Path(folder), digest)
+    else:
+        made = compress(job, Path(folder), digest)
+    job.model = made.model
+    job.notes += made.notes
+    _made[:] = [made]
+    return {
+        "notes": job.notes,
+        "sparsity": made.sparsity,
+        "zeros": made.zeros,
+        "history": made.history,
+        "stopped": made.stopped,
+    }
+
+
+_made: list[Compression] = []
+
+
+def save(*, out: str, story: str) -> None:
+    """Write the model to `out`, with `story` (JSON) about how it was made, and see it load."""
+    job, path = _job(), Path(out)
+    save_checked(job.model, path, job)
+    if path.suffix == ".keras":
+        add_member(path, "edgekit_pruned.json", story)
+        if _made and _made[0].ranges:
+            save_ranges(path, _made[0].ranges)
+
+
+def _cut(stage: ChannelStage, removed: Any) -> dict[str, Any]:
+    made = stage.cut(removed)
+    stage.job.model = made
+    return {
+        "macs": stage.graph.macs(removed),
+        "parameters": stage.graph.parameters(removed),
+        "macs_before": stage.graph.macs(),
+        "parameters_before": stage.graph.parameters(),
+        "cuts": stage.cuts(removed),
+        "left": [{"layer": left.layer, "reason": left.reason} for left in stage.graph.left],
+    }
+
+
+def _job() -> Job:
+    if not _jobs:
+        message = "prune: its process was started anew in between; run it again with --resume"
+        raise CrashError(message)
+    return _jobs[0]
+
+
+def _stage() -> ChannelStage:
+    _job()
+    return _channels[0]

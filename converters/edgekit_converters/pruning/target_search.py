@@ -1,0 +1,151 @@
+"""How much to cut for a target: told at once, or found by making files and measuring them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.child import Child
+from edgekit.errors import UsageError
+from edgekit.progress import Progress
+from edgekit.prune_request import PruneRequest
+from edgekit.request import ConvertRequest
+from edgekit_converters.convert import convert
+from edgekit_converters.pruning.channel_stage import Kind
+from edgekit_converters.pruning.reach import reach
+from edgekit_converters.pruning.verdict import Quiet
+from edgekit_converters.pruning.verdict_latency import measure
+from edgekit_converters.workers import Workers
+
+_SECONDS = 1.0
+"""Of samples for each file, at each try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What is to be cut, and what is known of the target."""
+
+    kind: Kind
+    amount: float
+    """As `edgekit_converters.pruning.choose.Target` wants it."""
+    asked: float
+    reached: float
+    original: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSearch:
+    """Finds how much to cut from the model that `child` has opened."""
+
+    request: PruneRequest
+    child: Child
+    workers: Workers
+    workspace: Path
+    original: Path
+    calibrate: str | None
+    """Samples for int8; random ones without."""
+    progress: Progress
+
+    def choose(self, macs: int) -> Chosen:
+        """How much, for a model of so many multiply-adds.
+
+        Raises:
+            UsageError: the target cannot be met.
+            EdgekitError: the files cannot be made or measured.
+        """
+        request = self.request
+        if request.sparsity is not None:
+            return Chosen(
+                kind="sparsity", amount=request.sparsity, asked=request.sparsity, reached=0.0
+            )
+        if request.macs is not None:
+            asked = request.macs.of(macs)
+            return Chosen(
+                kind="macs",
+                amount=request.macs.share or max(1.5, float(asked)),  # 1 is a share
+                asked=asked,
+                reached=macs,
+                original=macs,
+            )
+        if request.size is not None:
+            return self._by_size()
+        return self._by_latency()
+
+    def _by_size(self) -> Chosen:
+        assert self.request.size is not None
+        whole = self._file(self.original, "original").stat().st_size
+        asked = self.request.size.of(whole)
+
+        def size_of(share: float) -> float:
+            return float(self._attempt("parameters", share).stat().st_size)
+
+        found = reach(asked, size_of, whole=whole)
+        if not found.met:
+            self._refuse(
+                f"--size {self.request.size}", f"{found.value:,.0f} bytes", "a larger file"
+            )
+        return Chosen(
+            kind="parameters",
+            amount=found.amount,
+            asked=asked,
+            reached=found.value,
+            original=whole,
+        )
+
+    def _by_latency(self) -> Chosen:
+        assert self.request.latency is not None
+        original = self._file(self.original, "original")
+
+        def ratio_of(share: float) -> float:
+            made = self._attempt("macs", share)
+            times = measure(
+                [original, made], Quiet(self.progress), on=self.request.on, seconds=_SECONDS
+            )
+            ratio, reason = times.ratio(made, original)
+            if ratio is None:
+                message = f"--latency {self.request.latency:g}x: cannot be measured: {reason}"
+                raise UsageError(message)
+            self.progress.record(f"{share:.0%} of the multiply-adds: {ratio.value:.2f}x")
+            return ratio.value
+
+        found = reach(self.request.latency, ratio_of, whole=1.0)
+        if not found.met:
+            asked = f"--latency {self.request.latency:g}x"
+            self._refuse(asked, f"{found.value:.2f}x", "a larger ratio")
+        return Chosen(
+            kind="macs", amount=found.amount, asked=self.request.latency, reached=found.value
+        )
+
+    def _refuse(self, option: str, reached: str, advice: str) -> None:
+        message = f"{option}: the nearest that was reached is {reached}; ask for {advice}"
+        raise UsageError(message)
+
+    def _attempt(self, kind: Kind, share: float) -> Path:
+        """The TFLite file of the model with `share` left, not trained."""
+        self.progress.step(f"try {share:.0%} of the {'weights' if kind != 'macs' else 'work'}")
+        tried = self.workspace / f"tried-{kind}-{share:.6f}.keras"  # children keep models by path
+        self.child.call("attempt", kind=kind, amount=share, out=str(tried))
+        return self._file(tried, tried.stem)
+
+    def _file(self, model: Path, name: str) -> Path:
+        out = self.workspace / "tries" / name
+        request = ConvertRequest(
+            source=model,
+            out=out,
+            precisions=(self.request.measure,),
+            calibrate=self.calibrate or "random",
+            preprocess=("none",) if self.calibrate else (),
+            custom_objects=self.request.custom_objects,
+            trust=self.request.trust,
+            tolerances=("relative_error=1e9", "flips=1"),  # not trained, it is no good yet
+            limits=self.request.limits,
+            verbose=self.request.verbose,
+            force=True,
+        )
+        made: Any = convert(request, Quiet(self.progress), workers=self.workers)
+        if made.failures:
+            message = f"{self.original.name}: {made.failures[0].error}"
+            raise UsageError(message)
+        path: Path = made.artifacts[0].path
+        return path

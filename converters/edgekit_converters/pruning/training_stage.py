@@ -1,0 +1,76 @@
+"""Train the model of a job: one stage after pruning, clustering and quantization-aware training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekit.child_main import tell
+from edgekit.prune_request import PruneRequest
+from edgekit_converters.pruning.fine_tune import Projection, fine_tune
+from edgekit_converters.pruning.history import History
+from edgekit_converters.pruning.job import Job
+from edgekit_converters.pruning.training_settings import TrainingSettings
+
+LINE = "\n"
+"""Events that begin so are lines to keep; others are only of the moment."""
+
+
+def settings_of(request: PruneRequest) -> TrainingSettings:
+    """How to train, as the request says; the rest follows from the model."""
+    return TrainingSettings(
+        epochs=max(1, request.epochs_to_train),
+        learning_rate=request.learning_rate,
+        optimizer=request.optimizer,
+        loss=request.loss,
+        metrics=request.metrics or None,
+        batch_size=request.batch_size,
+        temperature=request.temperature,
+    )
+
+
+def keep(line: str) -> None:
+    """Tell something that stays readable."""
+    tell(f"{LINE}{line}")
+
+
+def steps_of(job: Job) -> int:
+    """Steps of the optimizer that one stage takes."""
+    assert job.data is not None
+    fixed = [spec.shape[0] for spec in job.loaded.inputs if spec.shape and spec.shape[0]]
+    batch = max(fixed) if fixed else job.request.batch_size
+    whole, rest = divmod(len(job.data.train), batch)
+    return max(1, whole + bool(rest and not fixed)) * max(1, job.request.epochs_to_train)
+
+
+def train(
+    job: Job,
+    model: Any,
+    stage: str,
+    *,
+    projections: Sequence[Projection] = (),
+    folder: Path,
+    digest: str,
+) -> History:
+    """Train `model` in place, with a checkpoint after each epoch in ``folder/stage``.
+
+    Raises:
+        EdgekitError: as `fine_tune`.
+    """
+    assert job.data is not None
+    request = job.request
+    return fine_tune(
+        model,
+        job.data,
+        settings_of(request),
+        keras=job.keras,
+        projections=projections,
+        teacher=job.teacher(),
+        checkpoint=folder / stage,
+        digest=f"{digest} {stage}",
+        resume=request.resume and (folder / stage).is_dir(),
+        report=lambda line: keep(f"{stage}: {line}"),
+        tick=tell,
+        name=job.name,
+    )

@@ -50,19 +50,22 @@ def measure(
     *,
     on: str | None = None,
     seconds: float = SECONDS,
+    processes: int | None = None,
 ) -> Latencies:
-    """Measure `files` in turn, in nine fresh processes; what fails is the reason in the result.
+    """Measure `files` in turn, in fresh processes; what fails is the reason in the result.
 
     Args:
         files: ``.tflite`` files; ratios are of each to every earlier one.
         progress: told what is done.
         on: a target, as of ``edgekit bench``; None for here.
         seconds: of samples for each file.
+        processes: how many; 9 by default.
     """
     given = {
         "files": benchmarking.several(files),
         "on": None if on is None else (on,),
         "seconds": seconds,
+        "processes": processes,
         "starts": 1,  # memory and start-up are not asked for
     }
     try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit_converters.pruning.checkpoints import Checkpoint
 from edgekit_converters.pruning.history import Epoch, History
-from edgekit_converters.pruning.reseed import reseed
+from edgekit_converters.pruning.reseed import reseed, seedable
 from edgekit_converters.pruning.training_settings import TrainingSettings
 
 Array = NDArray[Any]
@@ -109,7 +109,7 @@ class Follower:
 
     def run(self, trained: Any, training: Any, validation: Any, callbacks: Sequence[Any]) -> None:
         """Train until the last epoch, or until it makes no more sense."""
-        with contextlib.suppress(_StopNow):
+        with contextlib.suppress(_StopNow), seedable(self._model):
             trained.fit(
                 training,
                 initial_epoch=self.done,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+_LEGACY, _STATEFUL = "legacy_stateful", "stateful"
 
 
 def reseed(model: Any, seed: int, epoch: int) -> None:
@@ -20,11 +24,34 @@ def reseed(model: Any, seed: int, epoch: int) -> None:
             state.assign(words.astype(state.dtype if isinstance(state.dtype, str) else np.uint32))
 
 
+@contextmanager
+def seedable(model: Any) -> Iterator[None]:
+    """Within it, dropout of Keras 2 has a state that can be set; the model ends as it was.
+
+    Its own is inside the operations, and goes on from wherever it is.
+    """
+    changed: list[Any] = []
+    for layer in _layers(model):
+        random: Any = getattr(layer, "_random_generator", None)
+        if getattr(random, "_rng_type", "") == _LEGACY:
+            changed.append(random)
+            random._rng_type, random._built = _STATEFUL, False
+    try:
+        yield
+    finally:
+        for random in changed:
+            random._rng_type, random._built, random._generator = _LEGACY, True, None
+
+
+def _layers(model: Any) -> list[Any]:
+    flatten = getattr(model, "_flatten_layers", None)
+    return list(flatten(include_self=True, recursive=True)) if flatten else []
+
+
 def _generators(model: Any) -> list[Any]:
     """Variables of Keras 3, and generators of TensorFlow for Keras 2; each once."""
-    flatten = getattr(model, "_flatten_layers", None)
     found: dict[int, Any] = {}
-    for layer in flatten(include_self=True, recursive=True) if flatten else []:
+    for layer in _layers(model):
         for generator in getattr(layer, "_seed_generators", None) or []:
             state = getattr(generator, "state", None)
             if state is not None:

@@ -44,6 +44,8 @@ TEMPERATURE = 4.0
 TIME_LIMIT_S = 86_400.0
 """Fine-tuning is one step, and may take hours."""
 _MOST_CLUSTERS = 65_536
+_TRIES = 6
+"""So often, about, a file is made and measured to find how much to cut."""
 _MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 _NO_MATTER = frozenset({"source", "out", "force", "resume", "limits", "verbose", "trust"})
 """Fields that change nothing in what is made."""
@@ -159,9 +161,11 @@ class PruneRequest:
 
     @property
     def step_count(self) -> int:
-        """How many steps of progress it will show, about: loading, pruning, epochs, the verdict."""
-        searched = self.target in ("size", "latency")
-        return 3 + 4 * searched + self.epochs_to_train + 4
+        """How many steps of progress it will show, about."""
+        cuts = self.prunes and self.method.is_structured
+        searches = _TRIES * (self.target in ("size", "latency"))
+        judges = 3 + (self.data is not None or self.test is not None)
+        return 3 + cuts + searches + judges
 
     @property
     def stem(self) -> str:

@@ -39,7 +39,7 @@ def of_sizes(raw: tuple[int, int], gzipped: tuple[int, int]) -> str:
     >>> of_sizes((327_000, 327_000), (297_000, 112_000))
     'not smaller on disk (same 327 kB), only the compressed download shrinks: 297 -> 112 kB (-62 %)'
     """
-    compressed = f"{change(*gzipped)} compressed"
+    compressed = f"gzipped {change(*gzipped)}"
     if raw[1] < raw[0] * (1 - _SAME):
         return f"smaller on disk: {change(*raw)}, {compressed}"
     is_same = raw[1] <= raw[0] * (1 + _SAME)

@@ -41,12 +41,12 @@ def told(pair: Pair) -> tuple[str, ...]:
         (
             (327_000, 160_000),
             (297_000, 148_000),
-            "smaller on disk: 327 -> 160 kB (-51 %), 297 -> 148 kB (-50 %) compressed",
+            "smaller on disk: 327 -> 160 kB (-51 %), gzipped 297 -> 148 kB (-50 %)",
         ),
         (
             (9_000, 9_400),
             (8_000, 8_400),
-            "not smaller: 9,000 -> 9,400 B (+4 %) on disk, 8,000 -> 8,400 B (+5 %) compressed",
+            "not smaller: 9,000 -> 9,400 B (+4 %) on disk, gzipped 8,000 -> 8,400 B (+5 %)",
         ),
         (
             (9_000, 9_400),

@@ -22,6 +22,7 @@ _COMMANDS = {
     "doctor": "What is installed, which runtimes work here, what is missing.",
     "evaluate": "Score model files on labelled data, side by side, with intervals.",
     "inspect": "What a model file is, takes, gives, weighs and was made from.",
+    "prune": "Make a trained Keras model smaller and faster, and say what that cost.",
     "run": "One inference on each image, array, sound or row of numbers.",
     "sign": "Say who made model files: a signature that devices can check.",
     "targets": "Devices to measure on: name them, look at them, make them ready.",

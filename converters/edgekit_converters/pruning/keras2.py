@@ -31,7 +31,7 @@ def compress(model: Any, settings: Keras2Settings, fit: Fit | None = None) -> Co
             to do.
         UsageError: the settings name a layer that the model does not have, or need training data.
     """
-    check(model, settings.skip)
+    check(model, settings.skip, settings.name)
     notes: list[str] = []
     trained: dict[Stage, object] = {}
     stages: list[tuple[Stage, bool, Any]] = [
@@ -43,7 +43,7 @@ def compress(model: Any, settings: Keras2Settings, fit: Fit | None = None) -> Co
     for stage, wanted, step in stages:
         if wanted:
             compile_like(made, model)
-            made, said, told = step(made, settings, fit and _guarded(fit))
+            made, said, told = step(made, settings, fit and _guarded(fit, settings.name))
             notes += said
             if fit is not None:
                 trained[stage] = told
@@ -56,7 +56,7 @@ def compress(model: Any, settings: Keras2Settings, fit: Fit | None = None) -> Co
     )
 
 
-def _guarded(fit: Fit) -> Fit:
+def _guarded(fit: Fit, name: str) -> Fit:
     """`fit`, whose own errors pass, and whose others are one line."""
 
     def guarded(model: Any, projections: list[Any], *, stage: Stage) -> object:
@@ -69,7 +69,7 @@ def _guarded(fit: Fit) -> Fit:
             named = [line for line in lines if line.startswith(("ValueError:", "TypeError:"))]
             said = named[-1] if named else first_line(error)
             message = (
-                f"{model.name}: training stopped in stage {stage!r} of "
+                f"{name}: training stopped in stage {stage!r} of "
                 f"tensorflow-model-optimization ({type(error).__name__}: {said}); add --skip NAME "
                 "where it names a layer, or leave this stage out"
             )

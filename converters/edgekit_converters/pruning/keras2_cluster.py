@@ -41,7 +41,7 @@ def clustered(
     found = targets(model, settings.skip)
     enough = [layer for layer in found if all(_different(k) > count for k in kernels(layer))]
     if not enough:
-        message = f"{model.name}: nothing to cluster: no kernel has more than {count} values"
+        message = f"{settings.name}: nothing to cluster: no kernel has more than {count} values"
         raise SourceError(message)
     few = [layer for layer in found if all(layer is not one for one in enough)]
     notes = [f"not clustered: {listed(few)}: no more than {count} values anyway"] if few else []
@@ -54,7 +54,7 @@ def clustered(
     if left:
         notes.append(f"not clustered: {listed(left)}: tensorflow-model-optimization cannot")
     if not wrappers:
-        message = f"{model.name}: nothing to cluster: {notes[-1]}; leave out --cluster"
+        message = f"{settings.name}: nothing to cluster: {notes[-1]}; leave out --cluster"
         raise SourceError(message)
     compile_like(grouped, model)
     told = fit(grouped, [Clusters(count)], stage="cluster")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from typing import Any
 
 from edgekit._lazy import need
@@ -97,7 +97,7 @@ def kernels(layer: Any) -> list[Any]:
     return []
 
 
-def check(model: Any, skip: Sequence[str]) -> None:
+def check(model: Any, skip: Sequence[str], name: str = "model") -> None:
     """Refuse a model whose layers cannot be seen, and names in `skip` that it does not have.
 
     Raises:
@@ -107,15 +107,16 @@ def check(model: Any, skip: Sequence[str]) -> None:
     subclassed = next((m for m in _models(model) if not _is_graph(m)), None)
     if subclassed is not None:
         message = (
-            f"{subclassed.name}: a subclassed Keras 2 model ({type(subclassed).__name__}), whose "
-            "layers tensorflow-model-optimization cannot see; build it as a functional model"
+            f"{name}: {subclassed.name} is a subclassed Keras 2 model "
+            f"({type(subclassed).__name__}), whose layers tensorflow-model-optimization cannot "
+            "see; build it as a functional model"
         )
         raise SourceError(message)
     known = {n for layer in (*_models(model), *walk(model)) for n in _names(layer)}
-    for name in skip:
-        if name not in known:
+    for word in skip:
+        if word not in known:
             there = ", ".join(layer.name for layer in walk(model) if layer.weights)
-            message = f"--skip {name}: no layer of this name or type; there are: {there[:300]}"
+            message = f"--skip {word}: no layer of this name or type; there are: {there[:300]}"
             raise UsageError(message)
 
 
@@ -170,11 +171,17 @@ def wrapped(model: Any, wrap: Callable[[Any], Any]) -> Any:
         return clone(model, clone_function=visit)
 
 
-def classes_of(model: Any) -> AbstractContextManager[object]:
-    """In this context, Keras 2 finds the custom classes that `model` uses by their names."""
+@contextmanager
+def classes_of(model: Any) -> Iterator[None]:
+    """In this context, Keras 2 finds the custom classes that `model` uses by their names.
+
+    It copies Lambda layers too: that their code may run was decided when the model was loaded.
+    """
+    from tf_keras.src.saving.serialization_lib import SafeModeScope
+
     own = {type(layer).__name__: type(layer) for layer in walk(model) if not is_own(layer)}
-    scope: AbstractContextManager[object] = tf_keras().utils.custom_object_scope(own)
-    return scope
+    with tf_keras().utils.custom_object_scope(own), SafeModeScope(safe_mode=False):
+        yield
 
 
 def compile_like(model: Any, original: Any) -> None:

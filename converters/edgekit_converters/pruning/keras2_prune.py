@@ -77,6 +77,14 @@ class HeldMasks:
         zeros = sum(int((mask == 0).sum()) for mask in masks)
         return f"sparsity {zeros / max(1, sum(mask.size for mask in masks)):.1%}"
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether every layer has all its zeros."""
+        return all(
+            int(layer.pruning_step) >= max(1, layer.pruning_schedule.end_step)
+            for layer in self._layers()
+        )
+
     def complete(self) -> bool:
         """Bring every layer to its full share of zeros; whether one had not reached it."""
         schedule = tfmot().sparsity.keras.ConstantSparsity
@@ -118,11 +126,11 @@ def _chosen(model: Any, settings: Keras2Settings) -> tuple[list[Any], list[str]]
         shape = "matrices and 2-D convolutions"
     fitting = [layer for layer in found if all(_fits(k.shape, settings) for k in kernels(layer))]
     if not fitting:
-        message = f"{model.name}: nothing to prune: no layer has a kernel that may be pruned"
+        message = f"{settings.name}: nothing to prune: no layer has a kernel that may be pruned"
         if found:
             message = (
-                f"{model.name}: nothing to prune: {settings.method} patterns are only for {shape}, "
-                "and it has none; use --method unstructured"
+                f"{settings.name}: nothing to prune: {settings.method} patterns are only for "
+                f"{shape}, and it has none; use --method unstructured"
             )
         raise SourceError(message)
     rest = [layer for layer in found if all(layer is not one for one in fitting)]
@@ -185,7 +193,7 @@ def _masked(
             return sparsity.prune_low_magnitude(layer, **options)
         except ValueError as error:
             message = (
-                f"{model.name}: tensorflow-model-optimization cannot prune layer {layer.name!r} "
+                f"{settings.name}: tensorflow-model-optimization cannot prune layer {layer.name!r} "
                 f"({type(layer).__name__}); add --skip {layer.name}"
             )
             raise SourceError(message) from error

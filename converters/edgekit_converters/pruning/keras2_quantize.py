@@ -27,6 +27,9 @@ from edgekit_converters.pruning.keras2_settings import Fit, Keras2Settings
 from edgekit_converters.tensorflow_setup import tensorflow
 
 _UNSUPPORTED = re.compile(r"Layer (\S+?):<class '.*?'> is not supported")
+_FUSED = ("linear", "relu", "swish", "gelu", "softmax", "sigmoid", "tanh")
+"""Activations that tfmot can quantize in the layer before them, and alone:"""
+_ACTIVATIONS = (*_FUSED, "relu6")
 _KEEPING = ("Conv2D", "Dense")
 _CENTROIDS = "cluster_centroids_tf"
 _MOST_GROUPS = 1024
@@ -120,31 +123,53 @@ def _annotated(model: Any, settings: Keras2Settings, *, preserve: bool) -> tuple
     nested = [layer for layer in model.layers if is_model(layer) and layer not in left]
     if nested:
         message = (
-            f"{model.name}: --qat: tensorflow-model-optimization cannot quantize models inside "
+            f"{settings.name}: --qat: tensorflow-model-optimization cannot quantize models inside "
             f"models: {listed(nested)}; build one flat model, add --skip {nested[0].name}, or "
             "leave out --qat"
         )
         raise SourceError(message)
-    refused: list[Any] = []
+    refused = [layer for layer in model.layers if layer not in left and _is_known_to_fail(layer)]
     by_name = {layer.name: layer for layer in model.layers}
     while True:
         names = {layer.name for layer in (*left, *refused)}
         try:
-            aware = _apply(model, names, _scheme(settings) if preserve else None)
+            aware = _apply(model, names, _scheme(settings, preserve=preserve))
             break
         except Exception as error:  # whatever its transformations raise
             named = _UNSUPPORTED.search(str(error))
             layer = by_name.get(named[1]) if named else None
             if layer is None or layer.name in names:
-                raise SourceError(_why(model, error, refused)) from error
+                raise SourceError(_why(settings, error, refused)) from error
             refused.append(layer)
     if refused:
-        raise SourceError(_refusal(model, refused))
+        raise SourceError(_refusal(settings, model, refused))
     notes = [f"not quantized: {listed(left)}: as --skip says"] if left else []
     return aware, notes
 
 
-def _refusal(model: Any, refused: Sequence[Any]) -> str:
+def _is_known_to_fail(layer: Any) -> bool:
+    """Whether tfmot would fail at `layer` without naming it, or make a file full of Lambdas."""
+    kind = type(layer).__name__
+    if kind in ("Lambda", "SeparableConv1D"):
+        return True
+    if _has_other_activation(layer):
+        return True
+    tensors = tensorflow().nest.flatten(layer.input) if layer._inbound_nodes else []
+    is_input = kind == "InputLayer"
+    return not is_input and any(not tensor.dtype.is_floating for tensor in tensors)
+
+
+def _has_other_activation(layer: Any) -> bool:
+    """Whether `layer` is, or ends with, an activation that tfmot does not know."""
+    function = getattr(layer, "activation", None)
+    if function is None or not is_own(layer) or hasattr(layer, "cell"):
+        return False
+    known = _ACTIVATIONS if type(layer).__name__ == "Activation" else _FUSED
+    name = getattr(function, "__name__", None)
+    return name is not None and name not in known
+
+
+def _refusal(settings: Keras2Settings, model: Any, refused: Sequence[Any]) -> str:
     kinds = sorted({type(layer).__name__ for layer in refused})
     every = {k: [la for la in model.layers if type(la).__name__ == k] for k in kinds}
     words: list[str] = []
@@ -153,16 +178,16 @@ def _refusal(model: Any, refused: Sequence[Any]) -> str:
         words += [kind] if len(mine) == len(every[kind]) else mine
     options = " ".join(f"--skip {word}" for word in words)
     return (
-        f"{model.name}: --qat: tensorflow-model-optimization cannot quantize {listed(refused)}; "
+        f"{settings.name}: --qat: tensorflow-model-optimization cannot quantize {listed(refused)}; "
         f"add {options} to train the rest quantized, or leave out --qat"
     )
 
 
-def _why(model: Any, error: Exception, refused: Sequence[Any]) -> str:
+def _why(settings: Keras2Settings, error: Exception, refused: Sequence[Any]) -> str:
     said = first_line(error)
     also = f" (nor layers {listed(refused)})" if refused else ""
     return (
-        f"{model.name}: --qat: tensorflow-model-optimization cannot quantize it{also}: "
+        f"{settings.name}: --qat: tensorflow-model-optimization cannot quantize it{also}: "
         f"{type(error).__name__}: {said}; leave out --qat, and convert with --quantize int8"
     )
 
@@ -178,11 +203,10 @@ def _apply(model: Any, left: set[str], scheme: Any) -> Any:
     source = copy_of(model)
     with classes_of(model), quantization.quantize_scope():
         annotated = tf_keras().models.clone_model(source, clone_function=annotate)
-        options = {"scheme": scheme} if scheme else {}
-        return quantization.quantize_apply(annotated, quantized_layer_name_prefix="", **options)
+        return quantization.quantize_apply(annotated, scheme=scheme, quantized_layer_name_prefix="")
 
 
-def _scheme(settings: Keras2Settings) -> Any:
+def _scheme(settings: Keras2Settings, *, preserve: bool) -> Any:
     """The scheme that keeps zeros and clusters of convolutions and dense layers.
 
     tfmot's own hands one quantizer to all layers: what it finds missing in one (zeros, in a layer
@@ -210,8 +234,11 @@ def _scheme(settings: Keras2Settings) -> Any:
         return registry.Default8bitClusterPreserveQuantizeRegistry(settings.prunes)
 
     class Registry(plain.Default8BitQuantizeRegistry):  # type: ignore[misc]
+        def supports(self, layer: Any) -> bool:  # asked for the outputs of skipped layers too
+            return bool(super().supports(layer)) and not _has_other_activation(layer)
+
         def get_quantize_config(self, layer: Any) -> Any:
-            if type(layer).__name__ in _KEEPING and is_own(layer):
+            if preserve and type(layer).__name__ in _KEEPING and is_own(layer):
                 return keeping().get_quantize_config(layer)
             return super().get_quantize_config(layer)
 

@@ -25,6 +25,8 @@ class Fit(Protocol):
 class Keras2Settings:
     """What tensorflow-model-optimization is asked for. Pruning, clustering, QAT, in this order."""
 
+    name: str = "model"
+    """What messages call the model."""
     sparsity: float | None = None
     """Share of the weights that become zero, within 0..1. None: no pruning, unless N:M."""
     method: str = "unstructured"

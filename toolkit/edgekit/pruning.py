@@ -135,19 +135,56 @@ def run(request: PruneRequest, progress: Progress) -> Pruned:
         check_source(request.source)  # what is no Keras model is refused before anything starts
     if not request.qat:  # whose result may have another suffix
         request.output()
-    found = list(entry_points(group="edgekit.pruners", name="keras"))
-    if not found:
-        message = (
-            "edgekit: nothing here prunes Keras models; "
-            "run: pip install '.[convert]' in the edgekit checkout"
-        )
-        raise MissingDependencyError(message)
+    pruner: Callable[[PruneRequest, Progress], Pruned] = _plug_in("keras")
     warnings = warnings_before(request)
     for warning in warnings:
         progress.note(f"WARNING {warning}")
-    pruner: Callable[[PruneRequest, Progress], Pruned] = found[0].load()
     done = pruner(request, progress)
     return replace(done, warnings=(*warnings, *done.warnings))
+
+
+def pruning_callback(
+    sparsity: float | None = None,
+    *,
+    method: str = "unstructured",
+    scope: Scope = "layer",
+    schedule: Schedule = "polynomial",
+    begin_epoch: float | None = None,
+    end_epoch: float | None = None,
+    begin_step: int | None = None,
+    end_step: int | None = None,
+    frequency: int | None = None,
+    skip: str | Sequence[str] = (),
+) -> Any:
+    """A callback that makes weights zero while ``model.fit`` trains, and holds them there.
+
+        model.fit(x, y, epochs=4, callbacks=[edgekit.pruning_callback(0.8)])
+
+    Nothing has to be removed afterwards: the model stays an ordinary one. Only its compressed file
+    is smaller for it; `prune` makes files that are smaller and faster.
+
+    Args:
+        sparsity: share of zeros to reach, above 0 and below 1; 0.8 by default.
+        method: ``"unstructured"``, ``"2:4"`` (N of every M are kept), or ``"1x4"`` (blocks).
+        scope: compare weights within each layer, or over all of them (``"global"``).
+        schedule: ``"polynomial"`` grows from begin to end; ``"constant"`` is there at once.
+        begin_epoch: epochs to train before the first zeros; 0 by default. May be a fraction.
+        end_epoch: how many epochs until the full sparsity; three quarters of all by default.
+        begin_step: the same, as the number of a batch, from 1.
+        end_step: the same, as a number of batches.
+        frequency: batches from one choice of zeros to the next.
+        skip: names or class names of layers to leave alone.
+
+    Returns:
+        A ``keras.callbacks.Callback``.
+
+    Raises:
+        UsageError: options that make no sense.
+        MissingDependencyError: no pruner, or no Keras, is installed.
+    """
+    given = dict(locals())
+    given["skip"] = (skip,) if isinstance(skip, str) else tuple(skip)
+    return _plug_in("callback")(**given)
 
 
 def check_source(path: AnyPath) -> None:
@@ -180,3 +217,14 @@ def checkpoint_of(path: AnyPath) -> Path:
     """Where checkpoints of a call whose result goes to `path` are kept, until it is there."""
     path = Path(path)
     return path.with_name(f".{path.name}.checkpoint")
+
+
+def _plug_in(name: str) -> Any:
+    found = list(entry_points(group="edgekit.pruners", name=name))
+    if not found:
+        message = (
+            "edgekit: nothing here prunes Keras models; "
+            "run: pip install '.[convert]' in the edgekit checkout"
+        )
+        raise MissingDependencyError(message)
+    return found[0].load()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +189,13 @@ def test_zeros_are_said_to_shrink_the_download_only_before_the_work(
 def test_cutting_with_training_needs_no_warning() -> None:
     request = request_from(MODEL, macs=0.5, data="t.npz")
     assert pruning.warnings_before(request) == ()
+
+
+@pytest.mark.slow
+def test_the_callback_of_the_library_takes_what_its_maker_takes() -> None:
+    (maker,) = entry_points(group="edgekit.pruners", name="callback")
+    wanted = inspect.signature(maker.load()).parameters
+    given = inspect.signature(pruning.pruning_callback).parameters
+    assert {name: one.default for name, one in given.items()} == {
+        name: one.default for name, one in wanted.items()
+    }

@@ -1,0 +1,217 @@
+"""Importance and sensitivity on traced Keras models: numbers that follow from the formulas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgekit.errors import UsageError
+from edgekit_converters.pruning.channel_graph import ChannelGraph, variables_by_path
+from edgekit_converters.pruning.choose import Target, plan, rank
+from edgekit_converters.pruning.importance import batch_norm, magnitude, taylor
+from edgekit_converters.pruning.sensitivity import sensitivity
+from edgekit_converters.pruning.task_loss import Batch, mean_loss, task_loss
+
+pytestmark = pytest.mark.slow
+UNITS = 6
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    """Dense, batch normalisation, ReLU, dense; random."""
+    from edgekit_converters.tensorflow_setup import tensorflow
+
+    tensorflow()
+    import keras
+
+    keras.utils.set_random_seed(1)
+    made = keras.Sequential(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(UNITS, name="first"),
+            keras.layers.BatchNormalization(name="normalisation"),
+            keras.layers.ReLU(),
+            keras.layers.Dense(3, activation="softmax", name="last"),
+        ]
+    )
+    random = np.random.default_rng(1)
+    for variable in made.variables:
+        if "variance" in variable.path:
+            variable.assign(random.uniform(0.5, 2.0, variable.shape))
+        else:
+            variable.assign(random.normal(size=variable.shape))
+    made.compile(loss="sparse_categorical_crossentropy")
+    return made
+
+
+@pytest.fixture(scope="module")
+def graph(model: Any) -> ChannelGraph:
+    from edgekit_converters.pruning.trace import trace
+
+    return trace(model)
+
+
+def batches(count: int = 2) -> list[Batch]:
+    random = np.random.default_rng(2)
+    return [
+        (random.normal(size=(8, 5)).astype(np.float32), random.integers(0, 3, 8))
+        for _ in range(count)
+    ]
+
+
+def variable_of(model: Any, path: str) -> Any:
+    (found,) = [v for name, v in variables_by_path(model).items() if name.endswith(path)]
+    return found
+
+
+def values(model: Any, path: str) -> NDArray[Any]:
+    return np.array(variable_of(model, path).numpy())
+
+
+def channels(graph: ChannelGraph) -> Any:
+    assert [group.name for group in graph.groups] == ["first"]
+    return graph.groups[0].channels
+
+
+def test_magnitude_is_the_norm_of_what_makes_a_unit(model: Any, graph: ChannelGraph) -> None:
+    norms = np.linalg.norm(values(model, "first/kernel"), axis=0)
+    expected = norms / norms.mean()
+    np.testing.assert_allclose(magnitude(model, graph)[channels(graph)], expected, rtol=1e-6)
+
+
+def test_batch_norm_importance_is_the_size_of_gamma(model: Any, graph: ChannelGraph) -> None:
+    gamma = np.abs(values(model, "normalisation/gamma"))
+    expected = gamma / gamma.mean()
+    np.testing.assert_allclose(batch_norm(model, graph)[channels(graph)], expected, rtol=1e-6)
+
+
+def test_without_a_normalisation_batch_norm_importance_is_magnitude() -> None:
+    import keras
+
+    from edgekit_converters.pruning.trace import trace
+
+    plain = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(5), keras.layers.ReLU(), keras.layers.Dense(2)]
+    )
+    graph = trace(plain)
+    np.testing.assert_array_equal(batch_norm(plain, graph), magnitude(plain, graph))
+
+
+def test_taylor_is_small_for_a_unit_that_nobody_reads(model: Any, graph: ChannelGraph) -> None:
+    kernel = variable_of(model, "last/kernel")
+    before = kernel.numpy()
+    changed = before.copy()
+    changed[2] = 0
+    kernel.assign(changed)
+    try:
+        scores = taylor(model, graph, batches())[channels(graph)]
+    finally:
+        kernel.assign(before)
+    assert scores[2] == 0
+    assert np.all(np.delete(scores, 2) > 0)
+
+
+def test_taylor_of_frozen_layers_is_that_of_trained_ones(model: Any, graph: ChannelGraph) -> None:
+    free = taylor(model, graph, batches())
+    model.get_layer("first").trainable = False
+    try:
+        frozen = taylor(model, graph, batches())
+    finally:
+        model.get_layer("first").trainable = True
+    np.testing.assert_allclose(frozen, free, rtol=1e-5)
+
+
+def test_taylor_reports_each_batch(model: Any, graph: ChannelGraph) -> None:
+    told: list[str] = []
+    taylor(model, graph, batches(3), report=told.append)
+    assert told[-1] == "importance: batch 3 of 3"
+
+
+def test_taylor_without_data_is_refused(model: Any, graph: ChannelGraph) -> None:
+    with pytest.raises(UsageError, match="--importance taylor: needs data with labels"):
+        taylor(model, graph, [])
+
+
+def test_taylor_of_a_loss_that_is_not_a_number_is_refused(model: Any, graph: ChannelGraph) -> None:
+    broken = [(np.full((8, 5), np.nan, np.float32), np.zeros(8, np.int64))]
+    with pytest.raises(UsageError, match="not all finite"):
+        taylor(model, graph, broken)
+
+
+def test_a_model_without_a_loss_is_refused() -> None:
+    import keras
+
+    bare = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+    with pytest.raises(UsageError, match="is not compiled, so its loss is unknown"):
+        task_loss(bare)
+
+
+def test_the_loss_is_that_of_evaluate(model: Any) -> None:
+    data = batches(3)
+    ours = mean_loss(task_loss(model), data)()
+    x = np.concatenate([np.asarray(batch[0]) for batch in data])
+    labels = np.concatenate([np.asarray(batch[1]) for batch in data])
+    assert ours == pytest.approx(model.evaluate(x, labels, verbose=0), rel=1e-5)
+
+
+def test_losses_of_several_outputs_add_up() -> None:
+    import keras
+
+    x = keras.Input((4,))
+    one = keras.layers.Dense(1, name="one")(x)
+    two = keras.layers.Dense(3, name="two", activation="softmax")(x)
+    made = keras.Model(x, {"one": one, "two": two})
+    made.compile(loss={"one": "mse", "two": "categorical_crossentropy"})
+    random = np.random.default_rng(3)
+    data = random.normal(size=(8, 4)).astype(np.float32)
+    labels: dict[str, NDArray[Any]] = {
+        "one": random.normal(size=8).astype(np.float32),
+        "two": np.eye(3)[np.arange(8) % 3],
+    }
+    expected = made.evaluate(data, labels, verbose=0, return_dict=True)["loss"]
+    assert mean_loss(task_loss(made), [(data, labels)])() == pytest.approx(expected, rel=1e-5)
+
+
+def test_sensitivity_is_the_loss_of_the_model_that_was_cut(model: Any, graph: ChannelGraph) -> None:
+    from edgekit_converters.pruning.cut import cut
+
+    scores = magnitude(model, graph)
+    data = batches()
+    (curve,) = sensitivity(model, graph, scores, data)
+    made = plan(rank(model, graph), Target(kind="sparsity", amount=0.5))
+    smaller = cut(model, graph, made.removed)
+    loss = "sparse_categorical_crossentropy"
+    rise = mean_loss(task_loss(smaller, loss), data)() - mean_loss(task_loss(model, loss), data)()
+    before = [r for share, r in zip(curve.shares, curve.rises, strict=True) if share < 0.5]
+    assert float(curve.at(np.array(0.5))) == pytest.approx(max(0.0, rise, *before), abs=1e-5)
+
+
+def test_sensitivity_leaves_the_model_as_it_was(model: Any, graph: ChannelGraph) -> None:
+    before = [variable.numpy().copy() for variable in model.variables]
+    sensitivity(model, graph, magnitude(model, graph), batches())
+    for variable, was in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), was)
+
+
+def test_a_curve_starts_at_zero_and_never_falls(model: Any, graph: ChannelGraph) -> None:
+    (curve,) = sensitivity(model, graph, magnitude(model, graph), batches())
+    assert curve.shares[0] == curve.rises[0] == 0
+    assert curve.shares[-1] == pytest.approx(1 - 1 / UNITS)
+    assert list(curve.rises) == sorted(curve.rises)
+
+
+def test_sensitivity_without_data_is_refused(model: Any, graph: ChannelGraph) -> None:
+    with pytest.raises(UsageError, match="--ratios sensitivity: needs data with labels"):
+        rank(model, graph, ratios="sensitivity")
+
+
+def test_a_plan_tells_what_the_cut_model_has(model: Any, graph: ChannelGraph) -> None:
+    from edgekit_converters.pruning.cut import cut
+
+    ranking = rank(model, graph, importance="taylor", ratios="sensitivity", batches=batches())
+    made = plan(ranking, Target(kind="parameters", amount=0.6))
+    assert cut(model, graph, made.removed).count_params() == made.parameters
+    assert made.parameters <= 0.6 * model.count_params()

@@ -74,7 +74,8 @@ class Group:
     At least one channel of every group has to stay.
 
     Attributes:
-        name: the first layer, in the order of the calls, that makes them.
+        name: the first layer, in the order of the calls, that makes them; unique: of the groups
+            that one layer begins, the later ones are told apart (`attention:features`).
         layers: all layers that make them; they are joined where branches are added or multiplied.
         kind: what one channel is in the first layer: "filters", "units", "heads", "features".
         channels: their numbers, ascending.

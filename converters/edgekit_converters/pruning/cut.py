@@ -37,7 +37,8 @@ def cut(model: Any, graph: ChannelGraph, removed: Mask) -> Any:
             raise UsageError(message)
     config = model.get_config()
     for edit in graph.edits:
-        _set(config, edit.keys, int(kept_positions(edit.numbers, removed).sum()))
+        kept = int(kept_positions(edit.numbers, removed).sum())
+        config = _changed(config, edit.keys, kept)
     made = _build(model, _without_build_config(config))
     _assign(model, made, graph, removed)
     if getattr(model, "compiled", False):
@@ -45,18 +46,15 @@ def cut(model: Any, graph: ChannelGraph, removed: Mask) -> Any:
     return made
 
 
-def _set(config: Any, keys: tuple[str | int, ...], value: int) -> None:
-    """Changes one entry; in a list of layers a key is the name of one."""
-    owner: Any = None
-    node = config
-    for at, key in enumerate(keys):
-        if isinstance(node, tuple):  # a shape: a list will do, and can be changed
-            node = list(node)
-            owner[keys[at - 1]] = node
-        owner, place = node, _place(node, key)
-        if at == len(keys) - 1:
-            owner[place] = value
-        node = owner[place]
+def _changed(node: Any, keys: tuple[str | int, ...], value: int) -> Any:
+    """Returns a config with one entry changed; in a list of layers a key is the name of one."""
+    if not keys:
+        return value
+    place = _place(node, keys[0])
+    if isinstance(node, tuple):  # a shape
+        return (*node[:place], _changed(node[place], keys[1:], value), *node[place + 1 :])
+    node[place] = _changed(node[place], keys[1:], value)
+    return node
 
 
 def _place(node: Any, key: str | int) -> Any:
@@ -72,7 +70,7 @@ def _without_build_config(config: Any) -> Any:
         return {
             key: _without_build_config(value)
             for key, value in config.items()
-            if key != "build_config"
+            if key not in {"build_config", "build_input_shape"}
         }
     if isinstance(config, list):
         return [_without_build_config(value) for value in config]

@@ -121,26 +121,29 @@ def _rest(model: Any, record: Record) -> None:
 
 def _resolved(record: Record) -> ChannelGraph:
     roots, reasons = record.joins.resolve()
-    makers: dict[int, dict[str, str]] = {}
-    for made in record.made.values():
+    made_by = list(record.made.values())
+    makers: dict[int, list[int]] = {}
+    for place, made in enumerate(made_by):
         for number in np.unique(roots[made.numbers]).tolist():
             if number not in reasons:
-                makers.setdefault(number, {}).setdefault(made.layer, made.kind)
-    alike: dict[tuple[str, ...], list[int]] = {}
+                makers.setdefault(number, []).append(place)
+    alike: dict[tuple[int, ...], list[int]] = {}
     for number in sorted(makers):
         alike.setdefault(tuple(makers[number]), []).append(number)
     final = np.full(len(roots), -1, np.intp)
-    groups = []
+    groups: list[Group] = []
     count = 0
-    for layers, members in alike.items():
+    for places, members in alike.items():
         if len(members) == 1:
             reasons[members[0]] = "all that it makes can only go together"
             continue
         channels = np.arange(count, count + len(members))
         final[members] = channels
         count += len(members)
-        kind = makers[members[0]][layers[0]]
-        groups.append(Group(name=layers[0], layers=layers, kind=kind, channels=channels))
+        layers = tuple(dict.fromkeys(made_by[place].layer for place in places))
+        kind = made_by[places[0]].kind
+        name = _name(layers[0], kind, {group.name for group in groups})
+        groups.append(Group(name=name, layers=layers, kind=kind, channels=channels))
     final = final[roots]
 
     def renumbered(numbers: Numbers | None) -> Numbers | None:
@@ -167,6 +170,14 @@ def _resolved(record: Record) -> ChannelGraph:
             if (final[edit.numbers] >= 0).any()
         ),
     )
+
+
+def _name(layer: str, kind: str, taken: set[str]) -> str:
+    """Names a group for its first layer; a layer that begins several tells them apart."""
+    name, count = layer, 1
+    while name in taken:
+        name, count = f"{layer}:{kind}" if count == 1 else f"{layer}:{kind}#{count}", count + 1
+    return name
 
 
 def _left(record: Record, roots: Numbers, reasons: dict[int, str]) -> tuple[Left, ...]:

@@ -33,9 +33,9 @@ class Record:
     work: list[Work] = field(default_factory=list)
     edits: dict[tuple[str | int, ...], Edit] = field(default_factory=dict)
     barriers: dict[str, str] = field(default_factory=dict)
+    model_inputs: dict[tuple[int, int, int], Numbers] = field(default_factory=dict)
     paths: dict[int, str] = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
-    calls: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -20,7 +20,25 @@ def model(call: Call) -> list[Value]:
         for value, inner in zip(call.inputs, graph.inputs, strict=True)
     ):
         return call.barrier("it is called with another number of dimensions than it was built with")
+    _read(call, graph)
     return follow(call, graph)
+
+
+def _read(call: Call, graph: Any) -> None:
+    """What goes in changes the shapes that the inner model's config tells of its inputs.
+
+    It has one such shape, wherever it is called: the inputs of all calls are cut alike.
+    """
+    told = {layer.name for layer in call.layer._layers}
+    for at, (value, inner) in enumerate(zip(call.inputs, graph.inputs, strict=True)):
+        name = inner._keras_history.operation.name
+        for axis in range(1, value.rank):
+            if inner.shape[axis] is None or name not in told:
+                continue
+            numbers, known = value.numbers(axis), (id(call.layer), at, axis)
+            call.join(call.record.model_inputs.setdefault(known, numbers), numbers)
+            if numbers.any():
+                call.config("layers", name, "config", "batch_shape", axis, numbers=numbers)
 
 
 def follow(call: Call, graph: Any) -> list[Value]:

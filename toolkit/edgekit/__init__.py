@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from edgekit.loading import load
     from edgekit.model import Model
     from edgekit.observation import Observation
+    from edgekit.pruned import Pruned
+    from edgekit.pruning import prune, pruning_callback
     from edgekit.scoring import evaluate
     from edgekit.stream import Stream
     from edgekit.verifying import verify
@@ -50,12 +52,15 @@ _LATE = {
     "Model": "edgekit.model",
     "Observation": "edgekit.observation",
     "Prediction": "edgekit.classification",
+    "Pruned": "edgekit.pruned",
     "Stream": "edgekit.stream",
     "bench": "edgekit.benchmarking",
     "convert": "edgekit.conversion",
     "evaluate": "edgekit.scoring",
     "inspect": "edgekit.inspection",
     "load": "edgekit.loading",
+    "prune": "edgekit.pruning",
+    "pruning_callback": "edgekit.pruning",
     "verify": "edgekit.verifying",
 }
 """Where names live that are imported when first used. No module is called like one of them."""
@@ -76,6 +81,7 @@ __all__ = [
     "Observation",
     "OutputError",
     "Prediction",
+    "Pruned",
     "Quantization",
     "SourceError",
     "Stream",
@@ -89,6 +95,8 @@ __all__ = [
     "evaluate",
     "inspect",
     "load",
+    "prune",
+    "pruning_callback",
     "verify",
 ]
 

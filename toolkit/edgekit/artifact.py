@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.errors import ConversionError
 from edgekit.recipe import Format, Precision
 from edgekit.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from edgekit.pruned import Pruned
 
 Status = Literal["passed", "drifted", "failed", "unverified"]
 
@@ -104,12 +107,15 @@ class Conversion:
     artifacts: tuple[Artifact, ...]
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...] = ()
+    pruned: Pruned | None = None
+    """What was made of the original first, if it was to be pruned; then `source` is that."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as ``edgekit convert --json`` prints it."""
         return {
             "schema_version": 1,
             "source": self.source,
+            "pruned": self.pruned and self.pruned.to_dict(),
             "artifacts": [artifact.to_dict() for artifact in self.artifacts],
             "failures": [failure.to_dict() for failure in self.failures],
             "warnings": list(self.warnings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from edgekit.artifact import Artifact, Conversion, IncompleteConversionError
 from edgekit.child import Limits
 from edgekit.errors import MissingDependencyError, UsageError
 from edgekit.progress import Progress
+from edgekit.prune_request import TIME_LIMIT_S, PruneRequest
 from edgekit.recipe import FORMATS, IOS, PRECISIONS
 from edgekit.request import DEFAULT_SAMPLES, ConvertRequest
 
@@ -32,6 +34,7 @@ def convert(
     trust_model: bool = False,
     allow_flex: bool = False,
     labels: Sequence[str] = (),
+    prune: str | None = None,
     verify: bool = True,
     repair: bool = True,
     tolerances: Sequence[str] = (),
@@ -58,6 +61,8 @@ def convert(
         trust_model: also load models that hold Lambda layers, that is, arbitrary code.
         allow_flex: allow TensorFlow operators that need the Flex delegate.
         labels: class names, stored in the file.
+        prune: prune the model first: options of `edgekit.prune`, as
+            ``"macs=50% data=train.npz epochs=3"``. ``NAME.pruned.keras`` is kept beside the files.
         verify: compare every file with the original; without it files are marked unverified.
         repair: leave one or two operators in float where that undoes the damage of int8.
         tolerances: changes to `edgekit.tolerance`, as ``relative_error=0.2:0.5``.
@@ -83,6 +88,7 @@ def convert(
         trust=trust_model,
         allow_flex=allow_flex,
         labels=tuple(labels),
+        prune=prune,
         verify=verify,
         repair=repair,
         tolerances=tuple(tolerances),
@@ -102,12 +108,52 @@ def run(request: ConvertRequest, progress: Progress) -> Conversion:
         EdgekitError: nothing could be made at all.
         MissingDependencyError: no converter is installed.
     """
+    if request.prune is not None:
+        return _pruned_first(request, progress)
     found = sorted(entry_points(group="edgekit.converters"), key=lambda entry: entry.name)
     if not found:
         message = "edgekit: no converter is installed; run: pip install '.[convert]'"
         raise MissingDependencyError(message)
     converter: Callable[[ConvertRequest, Progress], Conversion] = found[0].load()
     return converter(request, progress)
+
+
+def _pruned_first(request: ConvertRequest, progress: Progress) -> Conversion:
+    """Prune, then convert what came of it; nothing is written if either cannot be.
+
+    Raises:
+        EdgekitError: as `edgekit.prune`, and as `run`.
+    """
+    from edgekit import pruning
+
+    wanted = pruning_of(request)
+    target = wanted.output()
+    later = replace(request, source=target, prune=None)
+    later.outputs()  # a file in the way is found before hours of training
+    pruned = pruning.run(wanted, progress)
+    return replace(run(replace(later, source=pruned.path), progress), pruned=pruned)
+
+
+def pruning_of(request: ConvertRequest) -> PruneRequest:
+    """What `request` asks for before the conversion.
+
+    Raises:
+        UsageError: its options of prune make no sense.
+    """
+    from edgekit.prune_options import from_words
+
+    out = request.out
+    return from_words(
+        request.prune or "",
+        request.source,
+        out=out.parent if out is not None and out.suffix and not out.is_dir() else out,
+        preprocess=request.preprocess,
+        custom_objects=request.custom_objects,
+        trust=request.trust,
+        force=request.force,
+        limits=replace(request.limits, time_s=max(request.limits.time_s, TIME_LIMIT_S)),
+        verbose=request.verbose,
+    )
 
 
 def _chosen(option: str, given: str | Sequence[str], known: Sequence[Any]) -> tuple[Any, ...]:

@@ -39,6 +39,8 @@ class ConvertRequest:
     trust: bool = False
     allow_flex: bool = False
     labels: tuple[str, ...] = ()
+    prune: str | None = None
+    """Options of prune, as ``macs=50% data=train.npz``; pruning comes first."""
     verify: bool = True
     repair: bool = True
     tolerances: tuple[str, ...] = ()
@@ -94,7 +96,7 @@ class ConvertRequest:
 
     @property
     def step_count(self) -> int:
-        """How many steps of progress it will show, at most."""
+        """How many steps of progress it will show, at most; those of pruning left out."""
         made = len(self.combinations)
         return 1 + len(self.formats) + made + sum(p != "float32" for _, p in self.combinations)
 

@@ -282,19 +282,12 @@ def _source(request: PruneRequest, workspace: Path) -> Path:
     """The model's file; a model in memory is written to one first.
 
     Raises:
-        SourceError: it is no Keras model, or cannot be saved.
+        SourceError: it holds code, or cannot be saved.
     """
     if not _is_path(request.source):
         return _saved(request, workspace)
     path = Path(request.source)
     kind = source_kind.sniff(path)
-    if kind in {"tflite", "onnx", "savedmodel"}:
-        what = "SavedModel" if kind == "savedmodel" else f"{kind} file"
-        message = (
-            f"{path}: a {what} has no layers that can be pruned and trained; "
-            "give the .keras or .h5 file it was made from"
-        )
-        raise SourceError(message)
     if kind == "keras":
         refuse_code(str(path), keras_file.read(path), trust=request.trust)
     return path

@@ -148,6 +148,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Class names, one a line, to store in the files.",
     ),
     click.option(
+        "--prune",
+        metavar="OPTIONS",
+        help="Prune the model first, as 'macs=50% data=train.npz epochs=3': options of edgekit "
+        "prune without their dashes. NAME.pruned.keras is kept beside the files.",
+    ),
+    click.option(
         "--tolerance",
         "tolerances",
         multiple=True,
@@ -201,7 +207,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     from edgekit.child import Limits
     from edgekit.cli.convert_table import print_table
-    from edgekit.conversion import run
+    from edgekit.cli.prune_table import print_table as print_pruned
+    from edgekit.conversion import pruning_of, run
     from edgekit.progress import Progress
     from edgekit.request import ConvertRequest
 
@@ -222,6 +229,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         trust=given["trust_model"],
         allow_flex=given["allow_flex"],
         labels=_labels(given["labels"]),
+        prune=given["prune"],
         verify=not given["no_verify"],
         repair=not given["no_repair"],
         tolerances=given["tolerances"],
@@ -229,11 +237,17 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         limits=Limits(time_s=given["time_limit"], **limits),
         verbose=given["verbose"],
     )
-    with Progress(total=request.step_count) as progress:
+    steps = request.step_count
+    if request.prune is not None:
+        steps += pruning_of(request).step_count
+    with Progress(total=steps) as progress:
         conversion = run(request, progress)
     if given["as_json"]:
         click.echo(json.dumps(conversion.to_dict(), indent=1))
     else:
+        if conversion.pruned is not None:
+            print_pruned(conversion.pruned, verbose=request.verbose)
+            click.echo()
         print_table(conversion)
     for failure in conversion.failures:
         click.echo(

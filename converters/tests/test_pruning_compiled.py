@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgekit.errors import UsageError
@@ -144,3 +145,20 @@ def test_what_a_model_ends_with_is_found_behind_other_layers(keras: Any, name: s
 def test_a_model_that_ends_with_numbers_ends_with_neither(keras: Any) -> None:
     assert ending(classifier(keras, "relu")) == "other"
     assert ending(classifier(keras, None)) == "other"
+
+
+def test_a_score_without_a_sigmoid_is_right_above_zero(keras3: Any) -> None:
+    model = classifier(keras3, None, units=1)
+    (metric,) = goal(model, settings(loss="binary_crossentropy"), keras3).metrics
+    metric.update_state([[1.0], [0.0]], [[0.2], [-3.0]])
+    assert float(metric.result()) == 1.0
+
+
+def test_a_model_that_does_not_tell_its_end_is_looked_at(keras3: Any) -> None:
+    class Silent(keras3.Model):  # type: ignore[misc]
+        """Subclassed: its last layer is known to its code alone."""
+
+    named = settings(loss="categorical_crossentropy")
+    shares, scores = np.array([[0.3, 0.7]]), np.array([[-1.0, 2.0]])
+    assert goal(Silent(), named, keras3, seen=shares).from_logits is False
+    assert goal(Silent(), named, keras3, seen=scores).from_logits is True

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgekit.errors import UsageError
 from edgekit.quote import first_line
 from edgekit_converters.pruning.keras_names import named, plain
@@ -34,7 +37,14 @@ class Goal:
     notes: tuple[str, ...] = ()
 
 
-def goal(model: Any, settings: TrainingSettings, keras: Any, *, name: str = "model") -> Goal:
+def goal(
+    model: Any,
+    settings: TrainingSettings,
+    keras: Any,
+    *,
+    name: str = "model",
+    seen: NDArray[Any] | None = None,
+) -> Goal:
     """The loss and the metrics to fine-tune `model` with.
 
     Args:
@@ -42,6 +52,7 @@ def goal(model: Any, settings: TrainingSettings, keras: Any, *, name: str = "mod
         settings: names that the user gave.
         keras: the module ``keras`` or ``tf_keras`` that `model` is of.
         name: what messages call the model.
+        seen: some of its outputs, where its layers do not tell what it ends with.
 
     Raises:
         UsageError: there is no loss, no loss or metric of that name, or several outputs are
@@ -57,7 +68,7 @@ def goal(model: Any, settings: TrainingSettings, keras: Any, *, name: str = "mod
         notes: tuple[str, ...] = ()
         from_logits = _takes_logits(loss)
     else:
-        loss, from_logits, notes = _loss_named(settings.loss, model, output, keras)
+        loss, from_logits, notes = _loss_named(settings.loss, model, output, keras, seen)
     family = family_of(loss)
     if settings.metrics is not None:
         metrics = [_metric_named(text, keras) for text in settings.metrics]
@@ -65,6 +76,9 @@ def goal(model: Any, settings: TrainingSettings, keras: Any, *, name: str = "mod
         metrics = _stored_metrics(config.get("metrics"), model, output, keras)
         if not metrics and family != "values":
             metrics = ["accuracy"]
+    if family == "binary" and from_logits:  # which Keras would hold against 0.5
+        right = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
+        metrics = [right if one in ("accuracy", "acc") else one for one in metrics]
     return Goal(
         output=output,
         loss=loss,
@@ -205,7 +219,7 @@ def _takes_logits(loss: Any) -> bool:
 
 
 def _loss_named(
-    text: str, model: Any, output: int, keras: Any
+    text: str, model: Any, output: int, keras: Any, seen: NDArray[Any] | None
 ) -> tuple[Any, bool, tuple[str, ...]]:
     made = named("--loss", text, keras.losses.get, keras.losses)
     wanted = plain(getattr(made, "__name__", "") or type(made).__name__)
@@ -217,8 +231,10 @@ def _loss_named(
     kind = classes.get(wanted)
     if kind is None or "from_logits" not in inspect.signature(kind).parameters:
         return made, False, ()
+    needed: Ending = "sigmoid" if family_of(made) == "binary" else "softmax"
     last = ending(model, output)
-    needed = "sigmoid" if family_of(made) == "binary" else "softmax"
+    if last is None and seen is not None:
+        last = needed if _are_shares(seen, summed=needed == "softmax") else "other"
     from_logits = last == "other"
     if last == "softmax" and needed == "sigmoid":
         from_logits = False
@@ -229,6 +245,11 @@ def _loss_named(
     if last is None:
         told = f"loss: {text}, from_logits=False; the model does not tell how it ends"
     return kind(from_logits=from_logits), from_logits, (told,)
+
+
+def _are_shares(seen: NDArray[Any], *, summed: bool) -> bool:
+    within = bool((seen >= 0).all() and (seen <= 1).all())
+    return within and (not summed or bool(np.allclose(seen.sum(axis=-1), 1, atol=1e-2)))
 
 
 def _stored_metrics(stored: Any, model: Any, output: int, keras: Any) -> list[Any]:

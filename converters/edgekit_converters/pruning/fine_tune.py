@@ -14,6 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgekit.errors import DataError, UsageError
 from edgekit_converters.pruning import checkpoints, distill
 from edgekit_converters.pruning.compiled import goal, optimizer
@@ -91,7 +94,7 @@ def fine_tune(
         OutputError: the checkpoint cannot be written.
         SourceError: the checkpoint is damaged.
     """
-    aim = goal(model, settings, keras, name=name)
+    aim = goal(model, settings, keras, name=name, seen=_seen(model, data))
     trainer = _trainer(model, aim.output, keras, name)
     if not trainer.trainable_variables:
         message = f"{name}: all of its layers are frozen; set trainable=True and save it again"
@@ -119,6 +122,7 @@ def fine_tune(
     made, notes = optimizer(model, settings, steps * settings.epochs, keras)
     for note in (*aim.notes, *notes):
         report(note)
+    state = checkpoints.load(checkpoint, digest) if resume and checkpoint is not None else None
     kept = _compiled_before(model, trainer)
     trained, targets = trainer, None
     if teacher is not None:
@@ -150,7 +154,6 @@ def fine_tune(
         report=report,
         tick=tick,
     )
-    state = checkpoints.load(checkpoint, digest) if resume and checkpoint is not None else None
     try:
         if state is not None:
             follower.restore(state)
@@ -202,6 +205,14 @@ def _output_shape(trainer: Any, data: TrainingData) -> tuple[int | None, ...]:
         return tuple(outputs[0].shape)
     made = trainer(data.samples(data.train[:1])[0], training=False)
     return (None, *made.shape[1:])
+
+
+def _seen(model: Any, data: TrainingData) -> NDArray[Any] | None:
+    """Some outputs of a model whose layers do not tell what it ends with."""
+    if getattr(model, "outputs", None):
+        return None
+    made = model(data.samples(data.train[:8])[0], training=False)
+    return np.asarray(made) if hasattr(made, "shape") else None
 
 
 def _compiled_before(model: Any, trainer: Any) -> Any:

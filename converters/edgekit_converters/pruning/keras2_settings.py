@@ -13,7 +13,7 @@ Stage = Literal["prune", "cluster", "quantize"]
 class Fit(Protocol):
     """Trains a model in place, for one stage."""
 
-    def __call__(self, model: Any, projections: list[Any], *, stage: Stage) -> object:
+    def __call__(self, model: Any, projections: list[Any], /, *, stage: Stage) -> object:
         """Train `model`, which is compiled as the original was, if that was.
 
         Each of `projections` wants ``begin(model, steps)`` before, ``after_batch(step)`` after

@@ -9,6 +9,7 @@ from typing import Any
 _RENAMED = {
     "LeakyReLU": {"alpha": "negative_slope"},
 }
+_REDUCTIONS = {"auto": "sum_over_batch_size", "none": None}
 _DROPPED: dict[str, tuple[Any, ...]] = {
     "batch_input_shape": (),  # () is: whatever its value
     "fused": (),
@@ -70,10 +71,23 @@ def translated_compile(model: Any, made: Any) -> None:
         twin = getattr(keras.optimizers, type(optimizer).__name__)
         made.compile(
             optimizer=twin(learning_rate=float(rate.numpy() if hasattr(rate, "numpy") else rate)),
-            loss=keras.losses.deserialize(loss) if _is_object(loss) else loss,
+            loss=_loss(loss),
             metrics=metrics,
             loss_weights=said.get("loss_weights"),
         )
+
+
+def _loss(value: Any) -> Any:
+    import keras
+
+    if _is_object(value):
+        config = {key: part for key, part in value["config"].items() if key != "fn"}
+        if config.get("reduction") in ("auto", "none"):
+            config["reduction"] = _REDUCTIONS[config["reduction"]]
+        return getattr(keras.losses, value["class_name"]).from_config(config)
+    if isinstance(value, dict):
+        return {key: _loss(part) for key, part in value.items()}
+    return [_loss(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _is_object(value: Any) -> bool:

@@ -44,8 +44,7 @@ TEMPERATURE = 4.0
 TIME_LIMIT_S = 86_400.0
 """Fine-tuning is one step, and may take hours."""
 _MOST_CLUSTERS = 65_536
-_TRIES = 6
-"""So often, about, a file is made and measured to find how much to cut."""
+_TRIES = 6  # so often, about, a file is made and measured to find how much to cut
 _MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 _NO_MATTER = frozenset({"source", "out", "force", "resume", "limits", "verbose", "trust"})
 """Fields that change nothing in what is made."""

@@ -13,6 +13,8 @@ from edgekit_converters import keras_source
 from edgekit_converters.pruning.fine_tune import fine_tune
 from edgekit_converters.pruning.keras2 import compress
 from edgekit_converters.pruning.keras2_cluster import nearest
+from edgekit_converters.pruning.keras2_flat import flattened
+from edgekit_converters.pruning.keras2_quantize import check_quantized
 from edgekit_converters.pruning.keras2_settings import Compressed, Keras2Settings, Stage
 from edgekit_converters.pruning.training_data import TrainingData
 from edgekit_converters.pruning.training_settings import TrainingSettings
@@ -265,11 +267,38 @@ def test_models_that_cannot_be_seen_into_are_refused(keras: Any, data: TrainingD
     with pytest.raises(SourceError, match="subclassed Keras 2 model .Own."):
         compress(Own(), Keras2Settings(sparsity=0.5))
     inner = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten()], name="inner")
-    outer = keras.Sequential([layers.Input((8, 8, 1)), inner, layers.Dense(10)])
-    with pytest.raises(SourceError, match=r"models inside models: inner .*add --skip inner"):
-        compressed(keras, outer, data, quantize=True)
     with pytest.raises(SourceError, match="nothing to prune"):
         compress(inner, Keras2Settings(sparsity=0.5))
+    image = layers.Input((8, 8, 1))
+    twice = keras.Model(image, layers.add([inner(image), inner(image)]))
+    with pytest.raises(SourceError, match=r"inner .*called once\); add --skip inner"):
+        check_quantized(twice, Keras2Settings(quantize=True))
+
+
+def test_a_refusal_of_quantization_comes_before_the_training_of_other_stages(keras: Any) -> None:
+    layers = keras.layers
+    made = keras.Sequential([layers.Input((6, 4)), layers.GRU(4, name="gru"), layers.Dense(2)])
+
+    def fit(trained: Any, projections: list[Any], *, stage: Stage) -> object:
+        pytest.fail("trained")
+
+    with pytest.raises(SourceError, match="gru .GRU.; add --skip GRU"):
+        compress(made, Keras2Settings(sparsity=0.5, quantize=True), fit)
+
+
+def test_nested_models_are_put_in_place_to_be_quantized(keras: Any) -> None:
+    layers = keras.layers
+    body = keras.Sequential(
+        [layers.Input((8, 8, 1)), layers.Conv2D(4, 3, name="conv"), layers.BatchNormalization()],
+        name="body",
+    )
+    image = layers.Input((8, 8, 1))
+    made = keras.Model(image, layers.Dense(2, name="scores")(layers.Flatten()(body(image))))
+    flat = flattened(made)
+    assert "conv" in [layer.name for layer in flat.layers]
+    inputs = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_array_equal(made.predict(inputs, verbose=0), flat.predict(inputs, verbose=0))
+    check_quantized(made, Keras2Settings(quantize=True))
 
 
 def test_what_tensorflow_says_while_it_trains_is_one_line(model: Any) -> None:

@@ -13,7 +13,7 @@ from edgekit.quote import first_line
 from edgekit_converters.pruning.keras2_cluster import clustered
 from edgekit_converters.pruning.keras2_layers import check, compile_like, copy_of
 from edgekit_converters.pruning.keras2_prune import pruned
-from edgekit_converters.pruning.keras2_quantize import quantized
+from edgekit_converters.pruning.keras2_quantize import check_quantized, quantized
 from edgekit_converters.pruning.keras2_settings import Compressed, Fit, Keras2Settings, Stage
 
 
@@ -40,6 +40,8 @@ def compress(model: Any, settings: Keras2Settings, fit: Fit | None = None) -> Co
         ("quantize", settings.quantize, quantized),
     ]
     made = copy_of(model)
+    if settings.quantize and fit is not None:
+        check_quantized(made, settings)
     for stage, wanted, step in stages:
         if wanted:
             compile_like(made, model)

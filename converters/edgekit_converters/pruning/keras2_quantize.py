@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import SourceError, UsageError
 from edgekit.quote import first_line
+from edgekit_converters.pruning.keras2_flat import flattened
 from edgekit_converters.pruning.keras2_layers import (
     classes_of,
     compile_like,
@@ -53,6 +54,9 @@ def quantized(
     if fit is None:
         message = "--qat: the ranges are learned from data; give --data"
         raise UsageError(message)
+    flat = flattened(model)
+    nested = [layer for layer in model.layers if is_model(layer)] if flat is not model else []
+    model = flat
     keeps = bool(settings.prunes or settings.clusters)
     aware, notes = _annotated(model, settings, preserve=keeps)
     held = HeldPatterns(aware, zeros=settings.prunes, clusters=bool(settings.clusters))
@@ -63,7 +67,18 @@ def quantized(
         plain, _ = _annotated(model, settings, preserve=False)
         _copy_by_name(aware, plain)
         aware = plain
+    if nested:
+        notes.append(f"the layers of {listed(nested)} are now in the model itself, for --qat")
     return aware, notes, told
+
+
+def check_quantized(model: Any, settings: Keras2Settings) -> None:
+    """Refuse what `quantized` would refuse, before hours of training lead there.
+
+    Raises:
+        SourceError: a layer cannot be quantized; the message names it.
+    """
+    _annotated(flattened(model), settings, preserve=False)
 
 
 class HeldPatterns:
@@ -120,14 +135,6 @@ def _patterns(
 def _annotated(model: Any, settings: Keras2Settings, *, preserve: bool) -> tuple[Any, list[str]]:
     """A quantization-aware copy of `model`, and what to say about it."""
     left = [layer for layer in model.layers if is_skipped(layer, settings.skip)]
-    nested = [layer for layer in model.layers if is_model(layer) and layer not in left]
-    if nested:
-        message = (
-            f"{settings.name}: --qat: tensorflow-model-optimization cannot quantize models inside "
-            f"models: {listed(nested)}; build one flat model, add --skip {nested[0].name}, or "
-            "leave out --qat"
-        )
-        raise SourceError(message)
     refused = [layer for layer in model.layers if layer not in left and _is_known_to_fail(layer)]
     by_name = {layer.name: layer for layer in model.layers}
     while True:
@@ -148,15 +155,29 @@ def _annotated(model: Any, settings: Keras2Settings, *, preserve: bool) -> tuple
 
 
 def _is_known_to_fail(layer: Any) -> bool:
-    """Whether tfmot would fail at `layer` without naming it, or make a file full of Lambdas."""
+    """Whether tfmot would fail at `layer`: it names one at a time, and some not at all."""
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_registry as plain,
+    )
+
     kind = type(layer).__name__
-    if kind in ("Lambda", "SeparableConv1D"):
+    if is_model(layer):
         return True
-    if _has_other_activation(layer):
+    if kind == "InputLayer" or _has_other_activation(layer):
+        return kind != "InputLayer"
+    tensors = tensorflow().nest.flatten(layer.input) if len(layer._inbound_nodes) == 1 else []
+    if any(not tensor.dtype.is_floating for tensor in tensors):
         return True
-    tensors = tensorflow().nest.flatten(layer.input) if layer._inbound_nodes else []
-    is_input = kind == "InputLayer"
-    return not is_input and any(not tensor.dtype.is_floating for tensor in tensors)
+    if kind == "BatchNormalization" and is_own(layer):
+        return not all(_is_linear_convolution(t._keras_history.layer) for t in tensors)
+    fused = kind == "SeparableConv2D" and is_own(layer)
+    return not fused and not plain.Default8BitQuantizeRegistry().supports(layer)
+
+
+def _is_linear_convolution(layer: Any) -> bool:
+    """Whether batch normalization after `layer` becomes a part of it."""
+    name = getattr(getattr(layer, "activation", None), "__name__", "")
+    return name == "linear" and ("Conv" in type(layer).__name__ or type(layer).__name__ == "Dense")
 
 
 def _has_other_activation(layer: Any) -> bool:
@@ -175,10 +196,14 @@ def _refusal(settings: Keras2Settings, model: Any, refused: Sequence[Any]) -> st
     words: list[str] = []
     for kind in kinds:
         mine = [layer.name for layer in refused if type(layer).__name__ == kind]
-        words += [kind] if len(mine) == len(every[kind]) else mine
+        by_type = len(mine) == len(every[kind]) and not is_model(every[kind][0])
+        words += [kind] if by_type else mine
     options = " ".join(f"--skip {word}" for word in words)
+    nested = any(is_model(layer) for layer in refused)
+    why = " (models inside a model only where each is called once)" if nested else ""
     return (
-        f"{settings.name}: --qat: tensorflow-model-optimization cannot quantize {listed(refused)}; "
+        f"{settings.name}: --qat: tensorflow-model-optimization cannot quantize "
+        f"{listed(refused)}{why}; "
         f"add {options} to train the rest quantized, or leave out --qat"
     )
 

@@ -98,7 +98,7 @@ class PolynomialDecay(_Steps):
         done = min(
             np.float32(1), max(np.float32(0), np.float32(step - self.begin_step) / np.float32(span))
         )
-        rest = np.power(np.float32(1) - np.float32(done), np.float32(self.power))
+        rest = np.float32(np.float64(np.float32(1) - np.float32(done)) ** self.power)
         grown = np.float32(self.initial - self.final) * rest + np.float32(self.final)
         return float(np.float32(grown))
 

@@ -12,8 +12,6 @@ from edgekit.tensors import TensorSpec
 from edgekit_converters import keras_source
 from edgekit_converters.pruning.fine_tune import fine_tune
 from edgekit_converters.pruning.keras2 import compress
-from edgekit_converters.pruning.keras2_cluster import nearest
-from edgekit_converters.pruning.keras2_flat import flattened
 from edgekit_converters.pruning.keras2_quantize import check_quantized
 from edgekit_converters.pruning.keras2_settings import Compressed, Keras2Settings, Stage
 from edgekit_converters.pruning.training_data import TrainingData
@@ -165,17 +163,6 @@ def test_clusters_are_found_without_data(model: Any) -> None:
         assert len(np.unique(kernel_of(made, name))) == 8
 
 
-def test_k_means_keeps_zeros_and_is_nearer_than_even_spacing() -> None:
-    weights = np.random.default_rng(0).normal(size=2000).astype(np.float32)
-    weights[::2] = 0
-    made = nearest(weights, 8, keep_zeros=True)
-    assert len(np.unique(made)) == 8
-    np.testing.assert_array_equal(made == 0, weights == 0)
-    even = np.linspace(weights.min(), weights.max(), 8)
-    spaced = even[np.abs(weights[:, None] - even).argmin(1)]
-    assert np.square(made - weights).sum() < 0.5 * np.square(spaced - weights).sum()
-
-
 def test_zeros_and_clusters_survive_quantization_aware_training_and_its_file(
     keras: Any, model: Any, data: TrainingData, tmp_path: Path
 ) -> None:
@@ -284,21 +271,6 @@ def test_a_refusal_of_quantization_comes_before_the_training_of_other_stages(ker
 
     with pytest.raises(SourceError, match="gru .GRU.; add --skip GRU"):
         compress(made, Keras2Settings(sparsity=0.5, quantize=True), fit)
-
-
-def test_nested_models_are_put_in_place_to_be_quantized(keras: Any) -> None:
-    layers = keras.layers
-    body = keras.Sequential(
-        [layers.Input((8, 8, 1)), layers.Conv2D(4, 3, name="conv"), layers.BatchNormalization()],
-        name="body",
-    )
-    image = layers.Input((8, 8, 1))
-    made = keras.Model(image, layers.Dense(2, name="scores")(layers.Flatten()(body(image))))
-    flat = flattened(made)
-    assert "conv" in [layer.name for layer in flat.layers]
-    inputs = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
-    np.testing.assert_array_equal(made.predict(inputs, verbose=0), flat.predict(inputs, verbose=0))
-    check_quantized(made, Keras2Settings(quantize=True))
 
 
 def test_what_tensorflow_says_while_it_trains_is_one_line(model: Any) -> None:

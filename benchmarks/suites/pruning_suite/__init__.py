@@ -1,0 +1,1 @@
+"""What `pruning.py` prunes, how it measures, and the page it writes."""

@@ -1,0 +1,63 @@
+"""What pruning has to reach, and which results do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .measure import Pair, Result
+
+LEAST_CUT = 0.35
+"""Share of the raw bytes, and of p50, that has to go with half of the multiply-adds."""
+MOST_LOST = 0.015
+"""Of the accuracy, in structured pruning."""
+MOST_GZIP = 0.35
+"""With 80 % zeros: gzipped int8 file over that of the original's int8 file."""
+MOST_LOST_WITH_ZEROS = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """A bar that is not reached."""
+
+    task: str
+    precision: str
+    what: str
+
+
+def structured(results: Sequence[Result]) -> list[Miss]:
+    """What is missed by models whose channels were cut."""
+    return [
+        Miss(task=result.task, precision=pair.precision, what=what)
+        for result in results
+        for pair in result.pairs
+        for what in (*_smaller(pair), *_lost(pair, MOST_LOST))
+    ]
+
+
+def zeros(results: Sequence[Result]) -> list[Miss]:
+    """What is missed by int8 files of models whose weights were set to zero."""
+    misses = []
+    for result in results:
+        pair = result.pair("int8")
+        share = pair.gzip_bytes[1] / pair.gzip_bytes[0]
+        told = [f"gzipped {share:.0%}, not {MOST_GZIP:.0%}"] if share > MOST_GZIP else []
+        for what in (*told, *_lost(pair, MOST_LOST_WITH_ZEROS)):
+            misses.append(Miss(task=result.task, precision="int8", what=what))
+    return misses
+
+
+def _smaller(pair: Pair) -> list[str]:
+    told = []
+    smaller = 1 - pair.size_bytes[1] / pair.size_bytes[0]
+    if smaller < LEAST_CUT:
+        told.append(f"bytes -{smaller:.0%}, not -{LEAST_CUT:.0%}")
+    if 1 - pair.ratio.value < LEAST_CUT:
+        told.append(f"p50 -{1 - pair.ratio.value:.0%}, not -{LEAST_CUT:.0%}")
+    return told
+
+
+def _lost(pair: Pair, most: float) -> list[str]:
+    if -pair.difference.value > most + 1e-9:
+        return [f"accuracy {100 * pair.difference.value:+.2f} points, not {-100 * most:+.1f}"]
+    return []

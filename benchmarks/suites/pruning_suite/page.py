@@ -1,0 +1,111 @@
+"""The tables of docs/pruning.md, between two marks; the text around them is written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .bars import Miss
+from .measure import Pair, Result, Span
+
+BEGIN = "<!-- measured: begin; written by benchmarks/suites/pruning.py -->"
+END = "<!-- measured: end -->"
+
+
+def write(page: Path, tables: str) -> None:
+    """Put `tables` between the marks of `page`."""
+    text = page.read_text()
+    before, found, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        message = f"{page}: has not both marks, {BEGIN} and {END}"
+        raise SystemExit(message)
+    page.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}")
+
+
+def tables(
+    structured: Sequence[Result], zeros: Sequence[Result], misses: Sequence[Miss], date: str
+) -> str:
+    """Both tables, what is missed, and where it was measured, as Markdown."""
+    first = (*structured, *zeros)[0]
+    doubts = sorted({doubt for result in (*structured, *zeros) for doubt in result.doubts})
+    parts = [
+        f"Measured {date} on {first.cpu}, {first.runtime}, one thread; p50 with the files of both "
+        "models in turn, in nine fresh processes. In brackets: 95 % intervals."
+    ]
+    parts += [f"Doubts about the times: {'; '.join(doubts)}."] if doubts else []
+    if structured:
+        parts.append(structured_table(structured))
+    if zeros:
+        parts.append(zeros_table(zeros))
+    if misses:
+        told = "\n".join(f"- {one.task}, {one.precision}: {one.what}" for one in misses)
+        parts.append(f"Not reached:\n\n{told}")
+    else:
+        parts.append("All bars are reached.")
+    return "\n\n".join(parts) + "\n"
+
+
+def structured_table(results: Sequence[Result]) -> str:
+    """Channels cut to half of the multiply-adds: what became of files, times and accuracy."""
+    rows = [
+        "| model | multiply-adds | file | bytes | p50 | accuracy | difference, points |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for result in results:
+        for pair in result.pairs:
+            is_first = pair is result.pairs[0]
+            name = f"**{result.task}**: {result.about}" if is_first else ""
+            macs = f"{_count(result.macs[0])} → {_share(result.macs)}" if is_first else ""
+            cells = [name, macs, pair.precision, _bytes(pair.size_bytes), _times(pair)]
+            rows.append("| " + " | ".join([*cells, *_accuracy(pair)]) + " |")
+    return "\n".join(rows)
+
+
+def zeros_table(results: Sequence[Result]) -> str:
+    """Four of five weights zero: int8 files, raw and gzipped."""
+    rows = [
+        "| model | file | bytes | gzipped | p50 | accuracy | difference, points |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for result in results:
+        for pair in result.pairs:
+            name = f"**{result.task}**" if pair is result.pairs[0] else ""
+            sizes = [_bytes(pair.size_bytes), _bytes(pair.gzip_bytes), _times(pair)]
+            rows.append("| " + " | ".join([name, pair.precision, *sizes, *_accuracy(pair)]) + " |")
+    return "\n".join(rows)
+
+
+def _accuracy(pair: Pair) -> list[str]:
+    before, after = (f"{100 * span.value:.2f} %" for span in pair.accuracy)
+    return [f"{before} → {after}", _span(pair.difference, 100, "+.2f")]
+
+
+def _times(pair: Pair) -> str:
+    before, after = (value / 1000 for value in pair.p50_ns)
+    digits = 0 if before >= 100 else 1
+    told = f"{before:.{digits}f} → {after:.{digits}f} µs"
+    change = Span(value=pair.ratio.value - 1, low=pair.ratio.low - 1, high=pair.ratio.high - 1)
+    return f"{told}, {_span(change, 100, '+.0f', ' %')}"
+
+
+def _bytes(pair: tuple[int, int]) -> str:
+    before, after = pair
+    return f"{_count(before)} → {_count(after)}, {100 * (after / before - 1):+.0f} %"
+
+
+def _count(number: int) -> str:
+    if number >= 10_000_000:
+        return f"{number / 1e6:.1f} M"
+    if number >= 1_000_000:
+        return f"{number / 1e6:.2f} M"
+    return f"{number / 1e3:.0f} k" if number >= 10_000 else f"{number / 1e3:.1f} k"
+
+
+def _share(pair: tuple[int, int]) -> str:
+    return f"{100 * pair[1] / pair[0]:.0f} %"
+
+
+def _span(span: Span, times: float, form: str, unit: str = "") -> str:
+    low, high = format(times * span.low, form), format(times * span.high, form)
+    return f"{times * span.value:{form}}{unit} ({low}..{high})"

@@ -212,6 +212,7 @@ class _Job:
                 data=self.origin.calibration,
                 io=self.request.io,
                 keep_float=[],
+                learned=self.origin.learned,
             )
         except (ConversionError, CrashError, SourceError) as error:
             if not self._may_fall_back(made.format, made.precision):
@@ -256,7 +257,10 @@ class _Job:
             message = f"{why} (TensorFlow's own quantizer: {self._told(second)})"
             raise ConversionError(message) from second
         note = f"quantized by TensorFlow's converter, since: {why}"
-        return replace(made, path=out, notes=(*made.notes, note), repairable=False)
+        notes = [*made.notes, note]
+        if self.origin.learned is not None:
+            notes.append("the ranges learned in training are not used by it")
+        return replace(made, path=out, notes=tuple(notes), repairable=False)
 
     def _told(self, error: EdgekitError) -> str:
         """What went wrong, without the name of a file in the workspace, which nobody knows."""

@@ -153,6 +153,7 @@ class Finisher:
                 out=str(out),
                 precision=made.precision,
                 data=self.origin.calibration,
+                learned=self.origin.learned,
                 io=self.request.io,
                 verify=self.origin.verify,
                 reference=self.origin.reference,

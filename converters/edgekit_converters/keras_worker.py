@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from edgekit.child_main import tell
 from edgekit.errors import SourceError
+from edgekit.keras_ranges import read_ranges
 from edgekit.tensors import TensorSpec
 from edgekit_converters import (
     keras_onnx,
     keras_precision,
+    keras_ranges,
     keras_source,
     keras_tflite,
     keras_trace,
@@ -57,17 +59,24 @@ def prepare(
     """Load the model, write samples, reference outputs and the SavedModel; say what it is.
 
     `source` has ``path``, ``custom_objects`` and ``trust``. In the folder `workspace` this makes
-    ``samples.npz``, ``verify.npz`` (the first of them), ``reference.npz`` and ``rolled/``.
+    ``samples.npz``, ``verify.npz`` (the first of them), ``reference.npz`` and ``rolled/``; and
+    ``learned.npz``, where the model file has ranges that were learned in training.
     """
-    return _prepared(
+    folder = Path(workspace)
+    made = _prepared(
         _model(source),
-        Path(workspace),
+        folder,
         batch=batch,
         shapes=shapes,
         data=data,
         count=count,
         preprocess=preprocess,
     )
+    ranges = {} if Path(source["path"]).is_dir() else read_ranges(source["path"])
+    if ranges:
+        first = samples.load(folder / "samples.npz")
+        keras_ranges.learned(_model(source), ranges, first).save(folder / "learned.npz")
+    return made | {"has_learned_ranges": bool(ranges)}
 
 
 def describe(model: LoadedModel, inputs: tuple[TensorSpec, ...], folder: Path) -> dict[str, Any]:

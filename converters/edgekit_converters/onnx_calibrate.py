@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError, DataError
+from edgekit_converters.learned_ranges import SAMPLES, Learned, Matched, match
 from edgekit_converters.onnx_edit import fresh, tensor_names
 
 Range = tuple[float, float]
@@ -78,6 +79,25 @@ def observe(model: Any, samples: Mapping[str, NDArray[Any]]) -> dict[str, Range]
             )
             raise ConversionError(message)
     return ranges
+
+
+def learned_tensors(model: Any, samples: Mapping[str, NDArray[Any]], learned: Learned) -> Matched:
+    """Find the float tensors of the main graph of `model` whose ranges were learned in training.
+
+    Args:
+        model: an ``onnx.ModelProto`` whose tensor types are inferred.
+        samples: as for `observe`, which has run on them.
+        learned: the ranges; its fingerprints are of the first of `samples`.
+    """
+    names = _float_tensors(model)
+    session = _session(_with_outputs(model, names))
+    held: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    count = min(SAMPLES, len(next(iter(samples.values()))))
+    for index in range(count):
+        seen = session.run(None, {name: values[index] for name, values in samples.items()})
+        for name, value in zip(names, seen, strict=True):
+            held[name].append(value)
+    return match(learned, held)
 
 
 def limits(node: Any, constants: Mapping[str, Any]) -> Range:
@@ -152,7 +172,6 @@ def _float_tensors(model: Any) -> list[str]:
 def _watched(model: Any, names: list[str]) -> Any:
     """A session whose only outputs are the minimum of each tensor, then the maximum of each."""
     onnx = need("onnx", extra="convert")
-    runtime = need("onnxruntime", extra="convert")
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     graph = watched.graph
@@ -166,10 +185,28 @@ def _watched(model: Any, names: list[str]) -> Any:
             graph.output.append(
                 onnx.helper.make_tensor_value_info(result, onnx.TensorProto.FLOAT, None)
             )
+    return _session(watched)
+
+
+def _with_outputs(model: Any, names: list[str]) -> Any:
+    """A copy whose outputs are the tensors `names`."""
+    onnx = need("onnx", extra="convert")
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.output[:]
+    for name in names:
+        copy.graph.output.append(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        )
+    return copy
+
+
+def _session(model: Any) -> Any:
+    runtime = need("onnxruntime", extra="convert")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return runtime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

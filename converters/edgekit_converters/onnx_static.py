@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from edgekit._lazy import need
 from edgekit.errors import ConversionError
 from edgekit.recipe import IO
-from edgekit_converters.onnx_calibrate import Range, observe
+from edgekit_converters.learned_ranges import NOTHING, Learned, Matched
+from edgekit_converters.onnx_calibrate import Range, learned_tensors, observe
 from edgekit_converters.onnx_candidates import LeftInFloat, float_weight_bytes, weights_of
 from edgekit_converters.onnx_files import write_compressed
 from edgekit_converters.onnx_guard import guard_inner_graphs
@@ -38,6 +39,8 @@ class Calibration:
     model: bytes
     ranges: Mapping[str, Range]
     float_bytes: int
+    learned: Matched = NOTHING
+    """What in `ranges` is not of the samples, but was learned in training."""
 
     def quantize(
         self,
@@ -78,12 +81,16 @@ class Calibration:
         return left
 
 
-def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
+def calibrate(
+    source: Path, samples: Mapping[str, NDArray[Any]], *, learned: Learned | None = None
+) -> Calibration:
     """Prepare `source` and observe it on `samples`.
 
     Args:
         source: a float32 ONNX file.
         samples: for each graph input an array of shape (samples, *input shape, batch included).
+        learned: ranges that were learned in training, which are taken instead where a tensor has
+            one; its fingerprints are of the first of `samples`.
 
     Raises:
         SourceError: not an ONNX model, or ONNX Runtime cannot load it.
@@ -92,6 +99,8 @@ def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
     """
     model = prepare(source)
     ranges = observe(model, samples)
+    matched = NOTHING if learned is None else learned_tensors(model, samples, learned)
+    ranges |= {name: seen for name, seen in matched.ranges.items() if name in ranges}
     outputs = {value.name for value in model.graph.output}
     for node in model.graph.node:
         if node.op_type in ("Softmax", "Sigmoid") and node.output[0] in outputs:
@@ -100,6 +109,7 @@ def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
         model=model.SerializeToString(deterministic=True),
         ranges=ranges,
         float_bytes=source.stat().st_size,
+        learned=matched,
     )
 
 

@@ -43,6 +43,8 @@ class Origin:
     preprocess: dict[str, Any]
     labels: tuple[str, ...] = ()
     """That the source itself carries."""
+    has_learned_ranges: bool = False
+    """Whether the source carries ranges of activations that were learned in training."""
 
     @property
     def verify(self) -> str:
@@ -53,6 +55,11 @@ class Origin:
     def reference(self) -> str:
         """What the original gives for `verify`."""
         return str(self.workspace / "reference.npz")
+
+    @property
+    def learned(self) -> str | None:
+        """Ranges learned in training."""
+        return str(self.workspace / "learned.npz") if self.has_learned_ranges else None
 
     @property
     def calibration(self) -> str:

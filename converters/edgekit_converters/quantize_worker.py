@@ -30,6 +30,7 @@ from edgekit_converters import (
     tflite_manifest,
     tflite_quantize,
 )
+from edgekit_converters.learned_ranges import Learned
 
 _NAMED = 2
 _INTEGERS_TAKE = {"float16": 0.5, "int4": 0.875}
@@ -53,8 +54,12 @@ def quantize(
     data: str,
     io: Any,
     keep_float: list[str],
+    learned: str | None = None,
 ) -> list[str]:
-    """Make the quantized file `out` from the float file `source`; returns notes on what stayed."""
+    """Make the quantized file `out` from the float file `source`; returns notes on how.
+
+    `learned` is a file that `Learned.save` has written: ranges to take instead of calibrated ones.
+    """
     flex = describe(format=format, path=source)["flex"] if format == "tflite" else []
     if flex:
         message = (
@@ -62,10 +67,12 @@ def quantize(
             "be calibrated or checked; keep float32, or change the layers that make them"
         )
         raise VerificationError(message)
-    left = _engine(format, source, data if precision in CALIBRATED else None)(
+    is_calibrated = precision in CALIBRATED
+    left = _engine(format, source, data if is_calibrated else None, learned)(
         Path(out), precision, io, frozenset(keep_float)
     )
-    return _summary(left)
+    known = _calibrated(format, source, data, learned).learned.notes() if is_calibrated else []
+    return [*known, *_summary(left)]
 
 
 def repaired(
@@ -80,9 +87,10 @@ def repaired(
     reference: str,
     bounds: list[list[float]],
     time_s: float,
+    learned: str | None = None,
 ) -> list[dict[str, Any]] | None:
     """Try to bring a drifted file back; writes `out` and names the operators left in float."""
-    engine = _engine(format, source, data)
+    engine = _engine(format, source, data, learned)
     expected = samples.load(Path(reference))
     trial = Path(out).with_suffix(f".trial{Path(out).suffix}")
     tolerance = Tolerance(
@@ -217,12 +225,13 @@ def _engine(
     format: str,  # noqa: A002
     source: str,
     data: str | None,
+    learned: str | None,
 ) -> Callable[[Path, Any, Any, frozenset[str]], tuple[Any, ...]]:
     if format not in {"tflite", "onnx"}:
         message = f"{format}: has no quantizer; there are: onnx, tflite"
         raise ConversionError(message)
     module: Any = tflite_quantize if format == "tflite" else onnx_quantize
-    ranges = _calibrated(format, source, data) if data else None
+    ranges = _calibrated(format, source, data, learned) if data else None
 
     def run(out: Path, precision: Any, io: Any, keep: frozenset[str]) -> tuple[Any, ...]:
         left: tuple[Any, ...] = module.quantize(
@@ -234,11 +243,15 @@ def _engine(
 
 
 @lru_cache(maxsize=4)
-def _calibrated(format: str, source: str, data: str) -> Any:  # noqa: A002
+def _calibrated(format: str, source: str, data: str, learned: str | None) -> Any:  # noqa: A002
     tell("calibrating")
     started = time.monotonic()
     module: Any = tflite_quantize if format == "tflite" else onnx_quantize
-    ranges = module.calibrate(Path(source), samples.load(Path(data)))
+    ranges = module.calibrate(
+        Path(source),
+        samples.load(Path(data)),
+        learned=Learned.load(Path(learned)) if learned else None,
+    )
     tell(f"calibrated in {time.monotonic() - started:.1f} s")
     return ranges
 

@@ -17,6 +17,13 @@ from numpy.typing import NDArray
 
 from edgekit._lazy import need
 from edgekit.errors import ConversionError, DataError
+from edgekit_converters.learned_ranges import (
+    NOTHING,
+    SAMPLES,
+    Learned,
+    Matched,
+    match,
+)
 from edgekit_converters.tflite_graph import (
     constant,
     is_custom,
@@ -53,6 +60,8 @@ class Calibration:
     ranks: Mapping[str, int]
     """Tensor name to its number of dimensions."""
     samples: int
+    learned: Matched = NOTHING
+    """What in `ranges` is not of the samples, but was learned in training."""
 
     def statistics(self) -> dict[str, dict[str, NDArray[np.float32]]]:
         """The ranges in the form of ai-edge-quantizer; fresh arrays, which it may change."""
@@ -101,13 +110,17 @@ def refuse_unquantizable(model: Any, source: Path) -> None:
         raise ConversionError(message)
 
 
-def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
+def calibrate(
+    source: Path, samples: Mapping[str, NDArray[Any]], *, learned: Learned | None = None
+) -> Calibration:
     """Run the float file `source` on every sample and keep the smallest and largest values.
 
     Args:
         source: A float32 TFLite file.
         samples: One array for each signature input name, ``(n, *input shape)``; the input shape
             includes the batch dimension, so that sample `i` is ``{k: v[i]}``.
+        learned: ranges that were learned in training, which are taken instead where a tensor has
+            one; its fingerprints are of the first of `samples`.
 
     Raises:
         DataError: names, shapes or values that the model cannot take.
@@ -129,7 +142,9 @@ def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
     count = len(next(iter(inputs.values())))
     ranges: dict[str, tuple[float, float]] = {}
     ranks: dict[str, int] = {}
+    matched = NOTHING
     shapes: dict[int, tuple[int, ...]] = {}
+    looked_at: dict[str, list[NDArray[np.float32]]] = {}
     for number in range(count):
         sample = {index: values[number] for index, values in inputs.items()}
         _set_inputs(interpreter, sample, shapes, source)
@@ -144,6 +159,8 @@ def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
             raise DataError(message) from error
         for index, name in wanted.items():
             values = _values(interpreter, index, name, source)
+            if learned is not None and number < SAMPLES:
+                looked_at.setdefault(name, []).append(values)
             finite = values if np.isfinite(values).all() else _finite(values, name, number, source)
             if finite.size == 0:
                 continue
@@ -151,8 +168,12 @@ def calibrate(source: Path, samples: Mapping[str, NDArray[Any]]) -> Calibration:
             before = ranges.get(name, (smallest, largest))
             ranges[name] = (min(before[0], smallest), max(before[1], largest))
             ranks[name] = values.ndim
+        if learned is not None and number == min(SAMPLES, count) - 1:
+            matched = match(learned, looked_at)
+            looked_at.clear()
+    ranges |= {name: seen for name, seen in matched.ranges.items() if name in ranges}
     _fill_unread(subgraph, ranges, ranks)
-    return Calibration(ranges=ranges, ranks=ranks, samples=count)
+    return Calibration(ranges=ranges, ranks=ranks, samples=count, learned=matched)
 
 
 def _fill_unread(

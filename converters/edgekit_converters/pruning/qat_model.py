@@ -227,6 +227,7 @@ def _trained(folded: Folded, rounding: set[str]) -> tuple[Any, dict[str, Any]]:
         lambda new: behind(new, key_of(new)) if str(new.dtype).startswith("float") else new, given
     )
     trained = keras().Model(given, replay(model, ranged, visit), name=model.name)
+    trained.output_names = list(model.output_names)  # by which losses are told apart
     for old in model.layers:
         if id(old) in made:
             copy_weights(old, made[id(old)])

@@ -73,10 +73,11 @@ def place_of(node: Any, readers: Readers) -> Place:
         return _NONE
     if kind in _SAME_SCALE:
         return Place(kind="same")
-    if kind == "Softmax" or (kind == "Activation" and last in {"softmax", "sigmoid"}):
-        return Place(kind="fixed", limits=UNIT)
-    if kind == "Activation" and last == "tanh":
-        return Place(kind="fixed", limits=SYMMETRIC)
+    prescribed = _prescribed(kind, last)
+    if prescribed is not None:
+        # a loss wants the scores as they are: one of 0 would be infinitely wrong
+        is_output = id(node.outputs[0]) in readers.outputs
+        return _NONE if is_output else Place(kind="fixed", limits=prescribed)
     reader = readers.only_reader(node.outputs[0])
     if (
         kind in _TAKE_A_RELU
@@ -86,6 +87,13 @@ def place_of(node: Any, readers: Readers) -> Place:
     ):
         return _NONE
     return Place(kind="learned")
+
+
+def _prescribed(kind: str, last: str) -> tuple[float, float] | None:
+    """The range that a file prescribes for the output of a layer."""
+    if kind == "Softmax" or (kind == "Activation" and last in {"softmax", "sigmoid"}):
+        return UNIT
+    return SYMMETRIC if kind == "Activation" and last == "tanh" else None
 
 
 def is_fused_relu(layer: Any) -> bool:

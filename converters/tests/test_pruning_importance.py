@@ -76,9 +76,12 @@ def channels(graph: ChannelGraph) -> Any:
     return graph.groups[0].channels
 
 
-def test_magnitude_is_the_norm_of_what_makes_a_unit(model: Any, graph: ChannelGraph) -> None:
-    norms = np.linalg.norm(values(model, "first/kernel"), axis=0)
-    expected = norms / norms.mean()
+def test_magnitude_is_the_norm_of_what_makes_a_unit_and_of_what_reads_it(
+    model: Any, graph: ChannelGraph
+) -> None:
+    makes = np.linalg.norm(values(model, "first/kernel"), axis=0)
+    reads = np.linalg.norm(values(model, "last/kernel"), axis=1)
+    expected = (makes / makes.mean() + reads / reads.mean()) / 2
     np.testing.assert_allclose(magnitude(model, graph)[channels(graph)], expected, rtol=1e-6)
 
 

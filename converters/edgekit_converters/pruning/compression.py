@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit_converters.pruning.history import Epoch, History
+from edgekit_converters.pruning.history import History
 from edgekit_converters.pruning.kernels import Kernel
 
 _MOST_CLUSTERS = 1 << 16
@@ -25,7 +25,9 @@ class Compression:
     zeros: tuple[Mapping[str, Any], ...] = ()
     """Of each kernel ``layer``, ``weights``, ``zeros``, ``clusters``."""
     history: tuple[Mapping[str, Any], ...] = ()
-    """Of each epoch ``epoch``, ``values``, ``progress``; stages one after the other."""
+    """Each epoch as it tells itself, with its ``stage``; stages one after the other."""
+    best: int | None = None
+    """The epoch of the last stage whose weights the model has; None without training."""
     stopped: str = ""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Of activations, by layer, where they were learned."""
@@ -65,10 +67,11 @@ def collected(
         sparsity=sum(one["zeros"] for one in told) / weights if prunes and weights else None,
         zeros=told if prunes or clusters else (),
         history=tuple(
-            {**_epoch(epoch), "stage": stage}
+            {**epoch.to_dict(), "stage": stage}
             for stage, history in histories
             for epoch in (history.before, *history.epochs)
         ),
+        best=histories[-1][1].best if histories else None,
         stopped="; ".join(stopped),
         ranges=ranges or {},
     )
@@ -82,15 +85,4 @@ def _kernel(kernel: Kernel, *, clusters: bool) -> dict[str, Any]:
         "weights": int(values.size),
         "zeros": int(np.count_nonzero(values == 0)),
         "clusters": different if different is not None and different < _MOST_CLUSTERS else None,
-    }
-
-
-def _epoch(epoch: Epoch) -> dict[str, Any]:
-    values = {} if epoch.loss is None else {"loss": epoch.loss}
-    values |= dict(epoch.metrics) | {"val_loss": epoch.validation_loss}
-    values |= {f"val_{name}": value for name, value in epoch.validation.items()}
-    return {
-        "epoch": epoch.number,
-        "values": values,
-        "progress": ", ".join(one for one in epoch.progress if one),
     }

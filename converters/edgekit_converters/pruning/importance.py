@@ -22,12 +22,14 @@ _LEARNED = (*_KERNELS, "bias", "scale", "offset")
 
 
 def magnitude(model: Any, graph: ChannelGraph) -> Scores:
-    """Scores of shape (channel_count,): how large the weights are that make a channel.
+    """Scores of shape (channel_count,): how large the weights are that make and read a channel.
 
-    For a kernel W and the slice of it that makes channel c, ``m(W, c) = |W_c|_2``, divided by its
-    mean over the channels of the group; a channel's score is the mean of that over the kernels that
-    make it (several, where branches are added). After Li et al., *Pruning Filters for Efficient
-    ConvNets* (2017), summed over coupled layers as in Fang et al., *DepGraph* (2023).
+    For a kernel W and the slice of it that makes channel c, or that reads it, ``m(W, c) =
+    |W_c|_2``, divided by its mean over the channels of the group; a channel's score is the mean of
+    that over all such slices. The norm of what makes a channel is the measure of Li et al.,
+    *Pruning Filters for Efficient ConvNets* (2017); taking all coupled layers, readers too, is that
+    of Fang et al., *DepGraph* (2023): behind a normalisation only the readers tell how much of the
+    channel is used.
     """
     return _over_groups(graph, _magnitudes(model, graph))
 
@@ -140,18 +142,17 @@ def score(
 
 
 def _magnitudes(model: Any, graph: ChannelGraph) -> list[Scores]:
+    """One array for each axis of each kernel that has channels."""
     variables = variables_by_path(model)
     parts = []
     for weight in graph.weights:
-        if weight.role not in _KERNELS:
+        if weight.role not in _KERNELS or all(numbers is None for numbers in weight.axes):
             continue
-        made = tuple(
-            numbers if axis in weight.output_axes else None
-            for axis, numbers in enumerate(weight.axes)
-        )
-        if any(numbers is not None for numbers in made):
-            squares = _array(variables[weight.path]) ** 2
-            parts.append(np.sqrt(_sums_along(squares, made, graph.channel_count)))
+        squares = _array(variables[weight.path]) ** 2
+        for axis, numbers in enumerate(weight.axes):
+            if numbers is not None:
+                alone = tuple(numbers if axis == at else None for at in range(squares.ndim))
+                parts.append(np.sqrt(_sums_along(squares, alone, graph.channel_count)))
     return parts
 
 

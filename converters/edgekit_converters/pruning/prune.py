@@ -152,14 +152,8 @@ class _Job:
             else (),
             zeros=tuple(LayerZeros(**one) for one in shrunk["zeros"]),
             left=tuple(Kept(**one) for one in cuts["left"]) if cuts else (),
-            history=tuple(
-                EpochRecord(
-                    epoch=one["epoch"],
-                    values=one["values"],
-                    progress=one["progress"],
-                )
-                for one in shrunk["history"]
-            ),
+            history=tuple(EpochRecord.of(one) for one in shrunk["history"]),
+            best=shrunk["best"],
             stopped=shrunk["stopped"],
             notes=tuple(shrunk["notes"]),
             warnings=tuple(facts["warnings"]),

@@ -77,6 +77,7 @@ def shrink(*, folder: str, digest: str) -> dict[str, Any]:
         "sparsity": made.sparsity,
         "zeros": made.zeros,
         "history": made.history,
+        "best": made.best,
         "stopped": made.stopped,
     }
 

@@ -125,7 +125,14 @@ class TargetSearch:
         """The TFLite file of the model with `share` left, not trained."""
         self.progress.step(f"try {share:.0%} of the {'weights' if kind != 'macs' else 'work'}")
         tried = self.workspace / f"tried-{kind}-{share:.6f}.keras"  # children keep models by path
-        self.child.call("attempt", kind=kind, amount=share, out=str(tried))
+        try:
+            self.child.call("attempt", kind=kind, amount=share, out=str(tried))
+        except UsageError as error:  # it speaks of a share that nobody asked for
+            asked = self.request.target_text
+            message = (
+                f"--{asked}: out of reach, even with one channel left everywhere; ask for more"
+            )
+            raise UsageError(message) from error
         return self._file(tried, tried.stem)
 
     def _file(self, model: Path, name: str) -> Path:

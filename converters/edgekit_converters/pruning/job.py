@@ -109,7 +109,7 @@ class Job:
         if found.framework == "tf_keras":
             from edgekit_converters.pruning.translate import to_keras3
 
-            return to_keras3(found.model)
+            return to_keras3(found.model, name=str(chosen))
         message = f"--teacher {chosen}: a Keras 3 model cannot teach one of Keras 2; give one of 2"
         raise SourceError(message)
 
@@ -134,7 +134,7 @@ class Job:
         from edgekit_converters.pruning.translate import to_keras3
 
         tell("translating to Keras 3")
-        self.model = to_keras3(self.model)
+        self.model = to_keras3(self.model, name=self.name)
         self.framework = "keras"
         self.notes.append(
             "a Keras 2 model, translated to Keras 3 layer by layer: both give the same outputs"

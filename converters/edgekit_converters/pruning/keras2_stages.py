@@ -25,6 +25,7 @@ def compress(job: Job, folder: Path, digest: str) -> Compression:
     trains = request.epochs_to_train > 0
     prunes = request.prunes and not request.method.is_structured
     settings = Keras2Settings(
+        name=job.name,
         sparsity=request.share_of_zeros if prunes and request.method.kind != "n:m" else None,
         method=str(request.method) if prunes else "unstructured",
         scope=request.scope,

@@ -1,0 +1,142 @@
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgekit.errors import SourceError, UsageError
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorFlow with NumPy 2
+
+_FILE = Path(__file__).with_name("pruning_graphs.py")
+
+
+def _graphs(seed: int) -> Any:
+    spec = importlib.util.spec_from_file_location("pruning_graphs", _FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Graphs(seed)
+
+
+def _removed(graph: Any, random: np.random.Generator) -> Any:
+    removed = graph.nothing_removed()
+    for group in graph.groups:
+        count = int(random.integers(0, len(group.channels)))
+        removed[random.permutation(group.channels)[:count]] = True
+    return removed
+
+
+def _zeroed(model: Any, graph: Any, removed: Any) -> None:
+    """Set all numbers of the removed channels to zero, in every variable that has some."""
+    from edgekit_converters.pruning.channel_graph import variables_by_path
+
+    variables = variables_by_path(model)
+    for weight in graph.weights:
+        if weight.role == "statistic":
+            continue
+        values = np.array(variables[weight.path].numpy())
+        for axis, numbers in enumerate(weight.axes):
+            if numbers is not None:
+                gone = (numbers >= 0) & removed[numbers]
+                values[(slice(None),) * axis + (gone,)] = 0
+        variables[weight.path].assign(values)
+
+
+def _outputs(model: Any, samples: list[Any]) -> list[Any]:
+    made = model(samples if len(samples) > 1 else samples[0], training=False)
+    return [np.asarray(each) for each in (made if isinstance(made, list | tuple) else [made])]
+
+
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 100_000))
+def test_a_cut_model_equals_the_original_with_those_channels_zeroed(seed: int) -> None:
+    from edgekit_converters.pruning.cut import cut
+    from edgekit_converters.pruning.trace import trace
+
+    graphs = _graphs(seed)
+    model = graphs.model()
+    graph = trace(model)
+    removed = _removed(graph, np.random.default_rng(seed))
+    samples = graphs.samples(model)
+    made = cut(model, graph, removed)
+    assert made.count_params() == graph.parameters(removed)
+    found = _outputs(made, samples)
+    _zeroed(model, graph, removed)
+    for ours, theirs in zip(found, _outputs(model, samples), strict=True):
+        if not np.isfinite(theirs).all():
+            continue
+        scale = max(1.0, float(np.abs(theirs).max()))
+        np.testing.assert_allclose(ours / scale, theirs / scale, atol=2e-4)
+
+
+@pytest.mark.slow
+def test_nothing_removed_is_the_same_model() -> None:
+    from edgekit_converters.pruning.cut import cut
+    from edgekit_converters.pruning.trace import trace
+
+    graphs = _graphs(3)
+    model = graphs.model()
+    graph = trace(model)
+    samples = graphs.samples(model)
+    made = cut(model, graph, graph.nothing_removed())
+    for ours, theirs in zip(_outputs(made, samples), _outputs(model, samples), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_multiply_adds_are_those_of_the_converted_file(tmp_path: Path) -> None:
+    import keras
+
+    import edgekit
+    from edgekit_converters.pruning.trace import trace
+
+    given = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same")(given)
+    x = keras.layers.BatchNormalization()(x)
+    y = keras.layers.DepthwiseConv2D(3, strides=2, padding="same")(keras.layers.ReLU()(x))
+    y = keras.layers.SeparableConv2D(12, 3)(y)
+    y = keras.layers.Conv2DTranspose(4, 3, strides=2)(y)
+    y = keras.layers.Dense(5)(keras.layers.Flatten()(y))
+    model = keras.Model(given, y)
+    model.save(tmp_path / "m.keras")
+    (made,) = edgekit.convert(tmp_path / "m.keras", tmp_path)
+    compute = edgekit.inspect(made.path).compute
+    assert compute is not None
+    assert trace(model).macs() == compute.multiply_adds
+
+
+@pytest.mark.slow
+def test_a_subclassed_model_is_refused_with_the_reason() -> None:
+    import keras
+
+    from edgekit_converters.pruning.trace import trace
+
+    class Own(keras.Model):  # type: ignore[misc]  # of a module without types
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    model = Own()
+    model(np.zeros((1, 2), np.float32))
+    with pytest.raises(SourceError, match="subclassed"):
+        trace(model)
+
+
+@pytest.mark.slow
+def test_a_layer_to_skip_that_is_not_there_is_named() -> None:
+    import keras
+
+    from edgekit_converters.pruning.trace import trace
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])
+    with pytest.raises(UsageError, match="nosuch"):
+        trace(model, ["nosuch"])

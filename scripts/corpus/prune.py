@@ -48,7 +48,8 @@ class Outcome:
         if self.refused:
             return f"| {self.name} | refused: {self.refused} | | | |"
         counts = [f"{after / max(1, before):.0%}" for before, after in (self.parameters, self.macs)]
-        return f"| {self.name} | {self.groups} | {' / '.join(counts)} | {self.converts} | {self.left} |"
+        cells = [self.name, str(self.groups), " / ".join(counts), self.converts, self.left]
+        return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -174,12 +175,13 @@ def _write(out: Path, outcomes: list[Outcome], missed: list[str]) -> None:
     lines = [
         "# What structured pruning does with every architecture of the corpus",
         "",
-        "Written by `python -m scripts.corpus.prune CORPUS`; do not edit. Half of the channels of every group are cut (`--sparsity",
-        "50%`, by magnitude, random weights), the model is saved, loaded again, converted to TFLite and ONNX in float32 and int8, and",
-        "verified. Keras 2 models are translated to Keras 3 first. *Left*: parameters / multiply-adds that are left.",
+        "Written by `python -m scripts.corpus.prune CORPUS`; do not edit. Half of the channels of",
+        "every group are cut (`--sparsity 50%`, by magnitude; weights are random), the model is",
+        "saved, loaded again, converted to TFLite and ONNX in float32 and int8, and verified. Keras 2",
+        "models are translated to Keras 3 first. *Left*: parameters / multiply-adds that are left.",
         "",
-        f"{len(outcomes)} architectures: {len(cut_ones)} cut, of which {len(everywhere)} convert wherever the original does; "
-        f"{len(outcomes) - len(cut_ones)} refused with a reason.",
+        f"{len(outcomes)} architectures: {len(cut_ones)} cut, of which {len(everywhere)} convert "
+        f"wherever the original does; {len(outcomes) - len(cut_ones)} refused with a reason.",
         "",
         "| architecture | groups | left | converts | not cut, and why |",
         "| --- | ---: | ---: | --- | --- |",

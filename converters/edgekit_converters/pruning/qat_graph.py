@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from edgekit._lazy import need
@@ -59,8 +60,15 @@ def is_model(operation: Any) -> bool:
 
 def is_functional(operation: Any) -> bool:
     """Whether `operation` is a functional model that does what its graph says."""
-    base = type(keras().Model(inputs := keras().Input((1,)), inputs))
-    return isinstance(operation, base) and type(operation).call is base.call
+    base = _functional_class()
+    return isinstance(operation, base) and type(operation).call is base.call  # type: ignore[attr-defined]
+
+
+@cache
+def _functional_class() -> type:
+    """The class of functional models, which Keras does not export."""
+    inputs = keras().Input((1,))
+    return type(keras().Model(inputs, inputs))
 
 
 def nodes(model: Any) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from edgekit.errors import SourceError, UsageError
-from edgekit_converters.pruning.qat_fold import Folded, fold, scale_and_shift
+from edgekit_converters.pruning.qat_fold import Folded, fold
 from edgekit_converters.pruning.qat_graph import (
     PRODUCTS,
     Readers,
@@ -36,6 +36,7 @@ from edgekit_converters.pruning.qat_layers import (
     same_range,
     with_integer_kernel,
 )
+from edgekit_converters.pruning.qat_normalisation import scale_and_shift
 from edgekit_converters.pruning.qat_places import place_of, why_in_float
 
 FROZEN_FROM = 0.75

@@ -188,27 +188,54 @@ def test_ranges_freeze_in_the_last_part_of_the_training(begun: Any) -> None:
     assert held.progress() == "ranges held"
 
 
-def test_pruned_and_clustered_kernels_are_held_in_training() -> None:
+def _train_held(model: Any, held: Any, steps: int) -> None:
+    """Train on noise for `steps` batches, with `held` after each of them."""
     keras = _keras()
+    held.begin(model, steps)
+    ends = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: held.after_batch(batch)
+    )
+    random = np.random.default_rng(2)
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    given, wanted = random.normal(size=(8 * steps, 12)), random.normal(size=(8 * steps, 6))
+    model.fit(given, wanted, batch_size=8, verbose=0, callbacks=[ends])
+    held.finish()
+
+
+def _small(keras: Any) -> Any:
+    return keras.Sequential(
+        [
+            keras.Input((12,)),
+            keras.layers.Dense(16, activation="relu", name="first"),
+            keras.layers.Dense(6, name="second"),
+        ]
+    )
+
+
+def test_zeros_of_a_pruned_model_are_held_in_training() -> None:
+    from edgekit_converters.pruning.holding import Zeros
     from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
 
-    model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(8, name="first")])
-    qat = qat_begin(model)
-    kernel = qat.model.get_layer("first").kernel
+    model = _small(_keras())
+    kernel = model.get_layer("first").kernel
     mask = np.abs(kernel.numpy()) > 0.2
     kernel.assign(kernel.numpy() * mask)
-
-    class Hold(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            kernel.assign(kernel.numpy() * mask)
-
-    before = kernel.numpy().copy()
-    qat.model.compile("adam", "mse")
-    qat.model.fit(np.ones((64, 12)), np.ones((64, 8)), verbose=0, callbacks=[Hold()])
-    trained, _ = qat_finish(qat)
-    after = trained.get_layer("first").kernel.numpy()
+    qat = qat_begin(model)
+    _train_held(qat.model, Zeros(), 6)
+    after = qat_finish(qat)[0].get_layer("first").kernel.numpy()
     np.testing.assert_array_equal(after == 0, ~mask)
-    assert not np.array_equal(after, before)
+    assert not np.array_equal(after, kernel.numpy())
+
+
+def test_clusters_are_held_in_training_and_last_in_what_comes_out() -> None:
+    from edgekit_converters.pruning.clusters import Clusters
+    from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
+
+    qat = qat_begin(_small(_keras()))
+    _train_held(qat.model, Clusters(4), 6)
+    trained, _ = qat_finish(qat)
+    for name in ("first", "second"):
+        assert len(np.unique(trained.get_layer(name).kernel.numpy())) <= 4
 
 
 def test_nested_and_shared_layers_are_trained_in_their_places() -> None:

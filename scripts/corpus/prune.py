@@ -177,8 +177,8 @@ def _write(out: Path, outcomes: list[Outcome], missed: list[str]) -> None:
         "",
         "Written by `python -m scripts.corpus.prune CORPUS`; do not edit. Half of the channels of",
         "every group are cut (`--sparsity 50%`, by magnitude; weights are random), the model is",
-        "saved, loaded again, converted to TFLite and ONNX in float32 and int8, and verified. Models",
-        "of Keras 2 are translated first. *Left*: parameters / multiply-adds that are left.",
+        "saved, loaded again, converted to TFLite and ONNX in float32 and int8, and verified.",
+        "Models of Keras 2 are translated first. *Left*: parameters / multiply-adds that are left.",
         "",
         f"{len(outcomes)} architectures: {len(cut_ones)} cut, of which {len(everywhere)} convert "
         f"wherever the original does; {len(outcomes) - len(cut_ones)} refused with a reason.",

@@ -91,7 +91,7 @@ def _times(pair: Pair) -> str:
 
 def _bytes(pair: tuple[int, int]) -> str:
     before, after = pair
-    return f"{_count(before)} → {_count(after)}, {100 * (after / before - 1):+.0f} %"
+    return f"{_count(before)} → {_count(after)}, {_signed(100 * (after / before - 1), '+.0f')} %"
 
 
 def _count(number: int) -> str:
@@ -107,5 +107,11 @@ def _share(pair: tuple[int, int]) -> str:
 
 
 def _span(span: Span, times: float, form: str, unit: str = "") -> str:
-    low, high = format(times * span.low, form), format(times * span.high, form)
-    return f"{times * span.value:{form}}{unit} ({low}..{high})"
+    value, low, high = (_signed(times * one, form) for one in (span.value, span.low, span.high))
+    return f"{value}{unit} ({low}..{high})"
+
+
+def _signed(number: float, form: str) -> str:
+    """Without a sign where it is 0 as it is shown."""
+    told = format(number, form)
+    return told if float(told) else told[1:]

@@ -50,11 +50,11 @@ _UNCOMPILED = "--loss sparse_categorical_crossentropy"
 NETWORKS = {
     "resnet": _Plan(
         about="ResNet-8, twice as wide; Fashion-MNIST",
-        training="--epochs 5 --batch-size 128 --learning-rate 0.001",
+        training="--multiple-of 16 --epochs 4 --batch-size 128 --learning-rate 0.001",
     ),
     "mobilenet": _Plan(
         about="MobileNetV2, width 0.5, 12 blocks; Fashion-MNIST",
-        training="--epochs 6 --batch-size 128 --learning-rate 0.002",
+        training="--epochs 5 --batch-size 128 --learning-rate 0.002",
     ),
 }
 SMALL = {

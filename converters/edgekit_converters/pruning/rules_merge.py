@@ -31,7 +31,7 @@ def broadcast(call: Call, values: list[Value], *, batch_first: bool) -> Value:
             numbers = [value.numbers(at) for value, at in parts]
             for other in numbers[1:]:
                 call.join(numbers[0], other)
-            found[axis] = next(each for each in numbers if each.any())
+            found[axis] = next((each for each in numbers if each.any()), None)
     return values[0].of_shape(shape, found)
 
 
@@ -54,7 +54,7 @@ def concatenate_along(call: Call, values: list[Value], axis: int) -> Value:
         numbers = [value.numbers(at) for value in values]
         for other in numbers[1:]:
             call.join(numbers[0], other)
-        found[at] = next(each for each in numbers if each.any())
+        found[at] = next((each for each in numbers if each.any()), None)
     return call.value.of_shape(call.shape, found)
 
 

@@ -22,14 +22,15 @@ def _operations(names: str) -> tuple[str, ...]:
 @rule(*_operations("Relu Relu6 Sigmoid Softplus Softsign Silu LogSigmoid LeakyRelu HardSigmoid"))
 @rule(*_operations("HardSilu Elu Selu Gelu Celu HardTanh HardShrink SoftShrink TanhShrink Tanh"))
 @rule(*_operations("Absolute Abs Negative Square Sqrt Rsqrt Exp Expm1 Log Log1p Reciprocal Sign"))
-@rule(*_operations("Sin Cos Floor Ceil Round Erf Clip Cast Copy StopGradient Identity NanToNum"))
+@rule(*_operations("Sin Cos Floor Ceil Round Erf Clip Cast Copy StopGradient LogicalNot NanToNum"))
 def by_itself(call: Call) -> Value:
     """Each number by itself."""
     return passing(call)
 
 
 @rule(*_operations("Add Subtract Multiply Divide TrueDivide DivideNoNan Maximum Minimum Power"))
-@rule(*_operations("Logaddexp Where"))
+@rule(*_operations("Logaddexp Where Equal NotEqual Greater GreaterEqual Less LessEqual"))
+@rule(*_operations("LogicalAnd LogicalOr LogicalXor"))
 def combined(call: Call) -> Value:
     """Number by number; constants of the graph have no channels that could be cut."""
     values = list(call.inputs)
@@ -106,7 +107,7 @@ def squeeze(call: Call) -> Value:
     return _without(call, gone)
 
 
-@rule(*_operations("Mean Max Min Sum Amax Amin Prod Std Var"))
+@rule(*_operations("Mean Max Min Sum Amax Amin Prod Std Var Any All"))
 def reduced(call: Call) -> Value:
     """Along the axes that go, all positions at once."""
     given, axis = call.value, call.layer.axis

@@ -30,7 +30,9 @@ def reshaped(call: Call, entry: Sequence[int | None], first: int, key: str) -> V
     if not whole or math.prod(known) != math.prod(sizes) or given.axes[0] is not None:
         return call.barrier("it moves numbers between axes of unknown size")[0]
     axis = given.labelled[-1]
-    call.fix_but(given, axis)
+    call.fix_but(given, *([axis] if sizes else []))
+    if not sizes:
+        return Value.plain(call.shape, given.dtype)
     spread = [1] * (given.rank - 1)
     spread[axis - 1] = -1
     grid = np.broadcast_to(given.numbers(axis).reshape(spread), known).reshape(sizes)

@@ -135,7 +135,7 @@ class Call:
         makes: tuple[int, ...] = (),
         around: Sequence[Numbers] = (),
     ) -> None:
-        """Says whose the numbers of a variable are; nothing for a variable that is None.
+        """Says whose the numbers of a variable are; nothing for one that is not there.
 
         Args:
             variable: the Keras variable.
@@ -145,8 +145,8 @@ class Call:
             makes: axes along which the layer makes channels.
             around: other axes of the input along which all is repeated, and which may be cut.
         """
-        if variable is None:
-            return
+        if variable is None or id(variable) not in self.record.paths:
+            return  # none, or the state of a stateful layer, which is no part of the model
         record, known = self.record, self.record.weights.get(id(variable))
         uses *= self.times
         if uses and around:

@@ -53,7 +53,7 @@ def follow(call: Call, graph: Any) -> list[Value]:
             if node.is_input or any(id(given) not in values for given in node.input_tensors):
                 continue
             args, kwargs = node.arguments.fill_in(values)
-            inputs = [values[id(given)] for given in node.input_tensors]
+            inputs = _unmasked([values[id(given)] for given in node.input_tensors], args, kwargs)
             shapes = [tuple(made.shape) for made in node.outputs]
             if not same:
                 shapes = _shapes(node.operation, args, kwargs)
@@ -70,6 +70,16 @@ def follow(call: Call, graph: Any) -> list[Value]:
             for made, value in zip(node.outputs, visit(inside), strict=True):
                 values[id(made)] = value
     return [values[id(made)] for made in graph.outputs]
+
+
+def _unmasked(inputs: list[Value], args: Any, kwargs: Any) -> list[Value]:
+    """Returns the inputs without masks, which say what to leave out and carry no channels."""
+    import keras
+
+    masks = [each for each in keras.tree.flatten(kwargs.get("mask")) if isinstance(each, Value)]
+    given = [each for each in keras.tree.flatten(args) if isinstance(each, Value)]
+    hidden = {id(each) for each in masks if not each.labelled} - {id(each) for each in given}
+    return [each for each in inputs if id(each) not in hidden]
 
 
 def _shapes(operation: Any, args: Any, kwargs: Any) -> list[tuple[int | None, ...]]:

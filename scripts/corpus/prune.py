@@ -153,7 +153,6 @@ def _convert(
             formats=("tflite", "onnx"),
             precisions=("float32", "int8"),
             calibrate=str(original.with_suffix(".npz")),
-            preprocess=("none",),
             batch={"dynamic": 0}.get(batch, int(batch) if batch.isdigit() else None)
             if batch
             else None,

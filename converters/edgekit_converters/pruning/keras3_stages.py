@@ -31,6 +31,7 @@ class _Stages:
     def __init__(self, job: Job, folder: Path, digest: str) -> None:
         self.job = job
         self.request = job.request
+        self.skip = job.request.skip
         self.folder = folder
         self.digest = digest
         self.model = job.model
@@ -45,10 +46,6 @@ class _Stages:
     def zeros(self) -> bool:
         """Whether single weights are to be zero."""
         return self.request.prunes and not self.request.method.is_structured
-
-    @property
-    def skip(self) -> tuple[str, ...]:
-        return self.request.skip
 
     def run(self) -> Compression:
         request = self.request
@@ -104,6 +101,8 @@ class _Stages:
 
     def _quantize(self) -> dict[str, tuple[float, float]]:
         qat = qat_begin(self.model, self.skip)
+        inside = (new for old in self.request.skip for new in qat.names.get(old, ()))
+        self.skip = (*self.skip, *inside)  # a layer may be two in training
         self.notes += qat.notes
         held: list[Projection] = [qat.projection()]
         if self.request.cluster is not None:

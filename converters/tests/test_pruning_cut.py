@@ -53,7 +53,7 @@ def _outputs(model: Any, samples: list[Any]) -> list[Any]:
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 100_000))
 def test_a_cut_model_equals_the_original_with_those_channels_zeroed(seed: int) -> None:
     from edgekit_converters.pruning.cut import cut

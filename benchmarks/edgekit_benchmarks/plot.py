@@ -13,6 +13,8 @@ WIDTH = 1080
 """Of every chart, in pixels where the window is wide enough."""
 COLOURS = 8
 _DECADE = 10
+_FLAT = 1e-9
+"""Values this much apart, as a share of them, are drawn as one."""
 
 
 def clean(text: str) -> str:
@@ -85,7 +87,12 @@ class Axis:
             room = (high / low) ** margin
             low, high = low / room, high * room
         else:
-            room = (high - low) * margin or abs(high) * 0.05 or 1
+            room = (high - low) * margin
+            most = max(abs(low), abs(high))
+            if high - low <= most * _FLAT:
+                room = most * 0.05
+            if room < _FLAT**2:
+                room = 1
             low, high = max(0.0, low - room) if low >= 0 else low - room, high + room
         return cls(low=low, high=high, start_px=start_px, end_px=end_px, is_log=is_log)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from edgekit_benchmarks.plot import WIDTH, Axis, Canvas, number, shortened
 from edgekit_benchmarks.plot_labels import Box, Spot, placed
 from edgekit_benchmarks.plot_names import PlotRow, plot_rows
+from edgekit_benchmarks.report_accuracy import accuracy_of
 from edgekit_benchmarks.report_numbers import (
     duration,
     enclosed,
-    is_number,
     share,
     size,
     size_unit,
@@ -73,7 +73,7 @@ def plot_tradeoff(result: BenchmarkResult) -> str:
 
 
 def _axes_for(rows: Sequence[PlotRow]) -> _Axes:
-    known = [one for one in map(_accuracy, rows) if one is not None]
+    known = [one for one in (accuracy_of(row.row) for row in rows) if one is not None]
     bottom = _TOP + (150 if len(rows) <= 3 else 250 if len(rows) <= 8 else 390)
     across = Axis.over(
         min(map(_low, rows)),
@@ -84,7 +84,7 @@ def _axes_for(rows: Sequence[PlotRow]) -> _Axes:
         margin=0.06,
     )
     if len(known) == len(rows):
-        ends = [end for one in known for end in one]
+        ends = [end for one in known for end in (one.low, one.high)]
         up = Axis.over(min(ends), max(ends), bottom, _TOP, margin=0.12)
         return _Axes(across=across, up=up, has_accuracy=True)
     sizes = [max(1.0, row.row.size_bytes) for row in rows]
@@ -93,10 +93,10 @@ def _axes_for(rows: Sequence[PlotRow]) -> _Axes:
 
 
 def _spot(axes: _Axes, row: PlotRow, largest: int) -> Spot:
-    accuracy = _accuracy(row)
+    accuracy = accuracy_of(row.row)
     height, radius = float(row.row.size_bytes), 6.0
     if axes.has_accuracy and accuracy is not None:
-        height = accuracy[0]
+        height = accuracy.value
         part = math.sqrt(row.row.size_bytes / largest) if largest else 1
         radius = max(_SMALLEST_PX, _LARGEST_PX * part)
     return Spot(
@@ -105,14 +105,6 @@ def _spot(axes: _Axes, row: PlotRow, largest: int) -> Spot:
         radius=radius,
         text=shortened(row.name, _ROOM_PX),
     )
-
-
-def _accuracy(row: PlotRow) -> tuple[float, float, float] | None:
-    given = row.row.accuracy or {}
-    value, low, high = (given.get(name) for name in ("value", "low", "high"))
-    if not is_number(value):
-        return None
-    return value, low if is_number(low) else value, high if is_number(high) else value
 
 
 def _low(row: PlotRow) -> float:
@@ -127,11 +119,11 @@ def _high(row: PlotRow) -> float:
 
 def _told(row: PlotRow) -> str:
     found = row.row.of_percentile(50)
-    accuracy = _accuracy(row)
+    accuracy = accuracy_of(row.row)
     told = [
         f"p50 {enclosed(found)}" if found else "",
         size(row.row.size_bytes),
-        "" if accuracy is None else f"accuracy {share(accuracy[0])}",
+        "" if accuracy is None else f"accuracy {share(accuracy.value)}",
         "" if row.row.valid else "INVALID",
     ]
     return ", ".join(filter(None, told))
@@ -172,9 +164,11 @@ def _draw(canvas: Canvas, axes: _Axes, row: PlotRow, spot: Spot) -> None:
     with canvas.group(f"{row.kind} point"):
         left, right = axes.across(_low(row)), axes.across(_high(row))
         canvas.line(left, spot.y, right, spot.y, "interval thin")
-        accuracy = _accuracy(row)
+        accuracy = accuracy_of(row.row)
         if axes.has_accuracy and accuracy is not None:
-            canvas.line(spot.x, axes.up(accuracy[1]), spot.x, axes.up(accuracy[2]), "interval thin")
+            canvas.line(
+                spot.x, axes.up(accuracy.low), spot.x, axes.up(accuracy.high), "interval thin"
+            )
         canvas.circle(spot.x, spot.y, spot.radius, "bubble", title=f"{row.name}: {_told(row)}")
 
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 
 from edgekit_benchmarks.instructions import CLASSES, TOTAL
+from edgekit_benchmarks.report_numbers import is_number
 from edgekit_benchmarks.report_remembered import remembered
 from edgekit_benchmarks.report_rows import against, is_emulated
 from edgekit_benchmarks.result import BenchmarkResult, Row
@@ -140,7 +141,7 @@ def _counts(row: Row) -> dict[str, _Cell]:
 
 def _accuracy(row: Row, name: str) -> float | None:
     value = (row.accuracy or {}).get(name)
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if is_number(value) else None
 
 
 def _accuracy_text(row: Row, name: str) -> str | None:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from edgekit_benchmarks.doubts import INVALID
+from edgekit_benchmarks.report_accuracy import accuracy_of, accuracy_text
 from edgekit_benchmarks.report_environment import confidence, environment, how, interval_heading
-from edgekit_benchmarks.report_numbers import DASH, duration, enclosed, share, size
+from edgekit_benchmarks.report_numbers import DASH, duration, enclosed, size
 from edgekit_benchmarks.report_remembered import remembered
 from edgekit_benchmarks.report_rows import (
     EMULATED,
@@ -72,7 +73,7 @@ def _lines(result: BenchmarkResult) -> Iterator[str]:
 
 
 def _table(result: BenchmarkResult) -> Iterator[str]:
-    accuracy = any(row.accuracy for row in result.rows)
+    accuracy = any(map(accuracy_of, result.rows))
     several, targets = len(result.rows) > 1, len(result.targets) > 1
     numbers = [
         "size",
@@ -116,17 +117,6 @@ def _measured(result: BenchmarkResult, row: Row) -> list[str]:
         ),
         DASH if peak is None else size(peak),
     ]
-
-
-def accuracy_text(row: Row) -> str:
-    """``92.5 % [91.2, 93.5]``; empty where there is none."""
-    given = row.accuracy or {}
-    value, low, high = (given.get(name) for name in ("value", "low", "high"))
-    if not isinstance(value, int | float):
-        return ""
-    if not isinstance(low, int | float) or not isinstance(high, int | float):
-        return share(value)
-    return f"{share(value)} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _against(result: BenchmarkResult, row: int) -> str:

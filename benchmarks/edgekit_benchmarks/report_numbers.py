@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -11,6 +10,8 @@ from edgekit_benchmarks.percentile import CONFIDENCE, Enclosed
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
+_NOTHING_HAS = 1e30
+"""No time, size or temperature has so many of its units; sums of smaller ones are finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,10 +184,12 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a finite number; true and false are none."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
-        return False
+    """Whether it is a number that can be drawn: no true or false, none of NaN, infinity, 1e300."""
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _NOTHING_HAS
+    )
+
+
+def is_share(value: object) -> TypeGuard[float]:
+    """Whether it is a number from 0 to 1."""
+    return is_number(value) and 0 <= value <= 1

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from edgekit_benchmarks.doubts import INVALID
 from edgekit_benchmarks.plot import clean, colour
+from edgekit_benchmarks.report_accuracy import accuracy_of, accuracy_text
 from edgekit_benchmarks.report_columns import Column, columns, with_interval
-from edgekit_benchmarks.report_markdown import accuracy_text
 from edgekit_benchmarks.report_numbers import DASH, size_unit
 from edgekit_benchmarks.report_rows import (
     against,
@@ -28,7 +28,7 @@ def table(result: BenchmarkResult) -> Iterator[str]:
     """The lines of the table."""
     measured = columns([row for row in result.rows if not is_emulated(result, row)])
     sizes = size_unit(row.size_bytes for row in result.rows)
-    has_accuracy = any(row.accuracy for row in result.rows)
+    has_accuracy = any(map(accuracy_of, result.rows))
     has_verdict = len(result.rows) > 1 or not is_trusted(result)
     headings = ["threads", f"size, {sizes.name}", *(column.title for column in measured)]
     headings += ["accuracy, %"] if has_accuracy else []

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from edgekit.cli.table import aligned, printable
+from edgekit_benchmarks.report_accuracy import accuracy_text
 from edgekit_benchmarks.report_environment import interval_heading
-from edgekit_benchmarks.report_markdown import accuracy_text
 from edgekit_benchmarks.report_numbers import duration, enclosed, share, size
 from edgekit_benchmarks.report_rows import (
     against,

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgekit_benchmarks.doubts import INVALID
@@ -178,6 +178,12 @@ def test_without_these_there_is_no_place_for_them() -> None:
         assert absent not in text
 
 
+def test_an_accuracy_that_is_no_share_is_left_out() -> None:
+    made = result({"accuracy": {"value": 17.0}}, named("b.tflite"))
+    assert "accuracy" not in Page(to_html(made)).text
+    assert "accuracy" not in to_markdown(made)
+
+
 def test_many_rows_with_many_samples_stay_below_a_megabyte() -> None:
     rows = [
         Simulated(name=f"model{i}", samples=1000, median_ns=15e3 * 2**i, seed=i) for i in range(24)
@@ -207,6 +213,21 @@ LOOK = st.dictionaries(
         st.sampled_from(["name", "operator", "ns", "interval_ns", "samples_ns"]), ANYTHING
     ),
     accuracy=st.dictionaries(st.sampled_from(["metric", "value", "low", "high"]), ANYTHING),
+)
+@example(facts={}, watch=[], tries=None, operator={}, accuracy={"value": 1.7e306})
+@example(facts={}, watch=[], tries=None, operator={}, accuracy={"value": 10**400, "low": 0.5})
+@example(facts={}, watch=[], tries=0, operator={}, accuracy={"value": 0, "low": 0, "high": 5e-322})
+@example(
+    facts={"load": -(10**400)},
+    watch=[
+        {"t_ns": 0, "temperature_c": -1.7e308, "load_1m": 1e-320},
+        {"t_ns": 1.7e308, "temperature_c": 1.7e308, "load_1m": 0},
+        {"t_ns": 1e29, "temperature_c": 9e29, "load_1m": 0},
+        {"t_ns": -1e29, "temperature_c": -9e29, "load_1m": 0},
+    ],
+    tries=None,
+    operator={"ns": 5e-324},
+    accuracy={},
 )
 def test_whatever_stands_in_a_result_a_page_is_made(
     facts: dict[str, Any],

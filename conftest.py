@@ -1,6 +1,13 @@
-"""Tests that import a framework or convert a model run after the quick ones, in their order."""
+"""Tests that import a framework or convert a model run after the quick ones, in their order.
+
+How long an example takes, or to make one, is no fault: a machine that tests may be busy.
+"""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("edgekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edgekit")
 
 
 @pytest.hookimpl(trylast=True)

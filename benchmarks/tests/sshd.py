@@ -10,6 +10,7 @@ folder, so that what is left behind can be seen.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -118,7 +119,8 @@ class Device:
     def cut(self) -> None:
         """End all connections, as when the device's server dies."""
         for pid in self.sessions():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+                os.kill(pid, signal.SIGKILL)
 
     def left(self) -> list[str]:
         """Files in the temporary folder; those that are on their way out may take a moment."""

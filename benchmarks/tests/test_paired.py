@@ -43,6 +43,6 @@ def test_ways_take_turns_and_are_told_apart() -> None:
     def block(seconds: float) -> "object":
         return lambda calls: time.sleep(seconds * calls)
 
-    taken = take_turns({"a": block(1e-4), "b": block(1e-3)}, turns=6, turn_s=0.002)  # type: ignore[dict-item]
+    taken = take_turns({"a": block(2e-3), "b": block(4e-2)}, turns=6, turn_s=0.002)  # type: ignore[dict-item]
     assert [len(values) for values in taken.values()] == [6, 6]
     assert ratios(taken["b"], taken["a"]).low > 2

@@ -4,13 +4,13 @@
     apt-get install dataset-fashion-mnist
     python -m benchmarks.suites.pruning --cache ~/.cache/edgekit-pruning
 
-Trains a ResNet and a MobileNetV2 on Fashion-MNIST (about 7 and 13 minutes, once) and takes the
+Trains a ResNet and a MobileNetV2 on Fashion-MNIST (about 7 and 20 minutes, once) and takes the
 trained models of ``scripts/dev_accuracy.py``. By the command line, all are pruned to half of their
-multiply-adds and fine-tuned, and of some 80 % of the weights are set to zero. float32 and int8
-files of both models are scored on all test samples and timed in turn. The text of the page is
-written by hand; the tables between its marks and the picture are replaced. With ``--retime`` only
-the times are taken again, of the files in the cache. Exit code 1: a bar is missed (`bars.py`); 3:
-the times must not be trusted.
+multiply-adds and fine-tuned, and of some 80 % of the weights are set to zero, and the others
+clustered. float32 and int8 files of both models are scored on all test samples and timed in turn.
+The text of the page is written by hand; the tables between its marks and the picture are replaced.
+With ``--retime`` only the times are taken again, of the files in the cache. Exit code 1: a bar is
+missed (`bars.py`); 3: the times must not be trusted.
 """
 
 from __future__ import annotations
@@ -21,13 +21,11 @@ import sys
 from pathlib import Path
 
 from .pruning_suite import bars, page
-from .pruning_suite.measure import Result, result
+from .pruning_suite.measure import Result, forget_times, result
 from .pruning_suite.plot import plot
-from .pruning_suite.tasks import NAMES, UNSTRUCTURED, task
+from .pruning_suite.tasks import NAMES, runs, task
 
 DOCS = Path(__file__).parents[2] / "docs"
-STRUCTURED = ("--macs", "50%", "--teacher")
-ZEROS = ("--method", "unstructured", "--sparsity", "80%")
 
 
 def main() -> int:
@@ -41,35 +39,28 @@ def main() -> int:
     arguments = parser.parse_args()
     cache: Path = arguments.cache.resolve()
     names = arguments.only or NAMES
-    structured: list[Result] = []
-    zeros: list[Result] = []
+    results: list[Result] = []
     for name in names:
-        for kind, options, results in (
-            ("structured", STRUCTURED, structured),
-            ("zeros", ZEROS, zeros),
-        ):
-            if kind == "zeros" and name not in UNSTRUCTURED:
-                continue
-            folder = cache / "pruned" / f"{name}.{kind}"
+        for kind, options in runs(name).items():
             if arguments.retime:
-                (folder / "times.json").unlink(missing_ok=True)
+                forget_times(cache, name, kind)
             reuse = arguments.reuse or arguments.retime
-            results.append(result(task(name, cache), options, folder, reuse=reuse))
+            results.append(result(task(name, cache), kind, options, cache, reuse=reuse))
             print(f"{name}, {kind}: done", file=sys.stderr)
-    return tell(structured, zeros, writes=not arguments.only)
+    return tell(results, writes=not arguments.only)
 
 
-def tell(structured: list[Result], zeros: list[Result], *, writes: bool) -> int:
+def tell(results: list[Result], *, writes: bool) -> int:
     """Write the page or print its tables; what is missed goes to stderr."""
-    misses = [*bars.structured(structured), *bars.zeros(zeros)]
+    misses = bars.missed(results)
     today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
-    text = page.tables(structured, zeros, misses, today)
+    text = page.tables(results, misses, today)
     if writes:
         page.write(DOCS / "pruning.md", text)
-        plot(structured, zeros, DOCS / "images" / "pruning.png")
+        plot(results, DOCS / "images" / "pruning.png")
     else:
         print(text)
-    invalid = [doubt for result in structured for doubt in result.doubts if "INVALID" in doubt]
+    invalid = [doubt for one in results for doubt in one.doubts if "INVALID" in doubt]
     print("\n".join(f"{one.task}, {one.precision}: {one.what}" for one in misses), file=sys.stderr)
     if invalid:
         print("\n".join(invalid), file=sys.stderr)

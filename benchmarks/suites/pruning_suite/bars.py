@@ -25,26 +25,28 @@ class Miss:
     what: str
 
 
-def structured(results: Sequence[Result]) -> list[Miss]:
-    """What is missed by models whose channels were cut."""
-    return [
-        Miss(task=result.task, precision=pair.precision, what=what)
-        for result in results
-        for pair in result.pairs
-        for what in (*_smaller(pair), *_lost(pair, MOST_LOST))
-    ]
-
-
-def zeros(results: Sequence[Result]) -> list[Miss]:
-    """What is missed by int8 files of models whose weights were set to zero."""
+def missed(results: Sequence[Result]) -> list[Miss]:
+    """What is missed by models with channels cut, and by int8 files of those with clusters."""
     misses = []
     for result in results:
-        pair = result.pair("int8")
-        share = pair.gzip_bytes[1] / pair.gzip_bytes[0]
-        told = [f"gzipped {share:.0%}, not {MOST_GZIP:.0%}"] if share > MOST_GZIP else []
-        for what in (*told, *_lost(pair, MOST_LOST_WITH_ZEROS)):
-            misses.append(Miss(task=result.task, precision="int8", what=what))
+        if result.kind == "structured":
+            told = [(p.precision, (*_smaller(p), *_lost(p, MOST_LOST))) for p in result.pairs]
+        elif result.kind == "clusters":
+            pair = result.pair("int8")
+            told = [("int8", (*_packed(pair), *_lost(pair, MOST_LOST_WITH_ZEROS)))]
+        else:  # there to be compared with
+            continue
+        misses += [
+            Miss(task=f"{result.task}, {result.kind}", precision=precision, what=what)
+            for precision, found in told
+            for what in found
+        ]
     return misses
+
+
+def _packed(pair: Pair) -> list[str]:
+    share = pair.gzip_bytes[1] / pair.gzip_bytes[0]
+    return [f"gzipped {share:.0%}, not {MOST_GZIP:.0%}"] if share > MOST_GZIP else []
 
 
 def _smaller(pair: Pair) -> list[str]:

@@ -50,7 +50,10 @@ class Result:
 
     task: str
     about: str
+    kind: str
+    """``structured``, ``zeros``, or ``clusters``."""
     options: str
+    """Of ``edgekit prune``, without the data and the training."""
     samples: int
     parameters: tuple[int, int]
     macs: tuple[int, int]
@@ -65,8 +68,9 @@ class Result:
         return next(pair for pair in self.pairs if pair.precision == precision)
 
 
-def result(task: Task, options: tuple[str, ...], folder: Path, *, reuse: bool) -> Result:
-    """Prune `task` with `options` into `folder`, and measure; `reuse` what is there already."""
+def result(task: Task, kind: str, options: tuple[str, ...], cache: Path, *, reuse: bool) -> Result:
+    """Prune `task` with `options`, and measure; `reuse` what is there already."""
+    folder = _folder(cache, task.name, kind)
     folder.mkdir(parents=True, exist_ok=True)
     pruned = _kept(folder / "prune.json", reuse, lambda: prune(task, options, folder))
     models = {"original": task.model, "pruned": Path(pruned["path"])}
@@ -79,7 +83,12 @@ def result(task: Task, options: tuple[str, ...], folder: Path, *, reuse: bool) -
     ]
     scores = _kept(folder / "scores.json", reuse, lambda: score(paths, task))
     times = _kept(folder / "times.json", reuse, lambda: bench(paths))
-    return _result(task, options, pruned, made, scores, times)
+    return _result(task, kind, options, pruned, made, scores, times)
+
+
+def forget_times(cache: Path, name: str, kind: str) -> None:
+    """Remove the times that were kept of a run; the next `result` takes them anew."""
+    (_folder(cache, name, kind) / "times.json").unlink(missing_ok=True)
 
 
 def prune(task: Task, options: tuple[str, ...], folder: Path) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def prune(task: Task, options: tuple[str, ...], folder: Path) -> dict[str, Any]:
     started = time.monotonic()
     on_data = ["--data", f"{task.data}:train", "--test", f"{task.data}:test", *task.on_data]
     out = ["-o", str(folder / "pruned.keras"), "--force"]
-    told = edgekit("prune", str(task.model), *options, *on_data, *task.training, *out)
+    told = edgekit("prune", str(task.model), *on_data, *task.training, *options, *out)
     return told | {"seconds": time.monotonic() - started}
 
 
@@ -136,6 +145,10 @@ def edgekit(*arguments: str) -> dict[str, Any]:
     return document
 
 
+def _folder(cache: Path, name: str, kind: str) -> Path:
+    return cache / "pruned" / f"{name}.{kind}"
+
+
 def _kept(path: Path, reuse: bool, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What is in the file at `path`; it is made where it is missing, or not to be used again."""
     if not (reuse and path.exists()):
@@ -146,6 +159,7 @@ def _kept(path: Path, reuse: bool, make: Callable[[], dict[str, Any]]) -> dict[s
 
 def _result(
     task: Task,
+    kind: str,
     options: tuple[str, ...],
     pruned: dict[str, Any],
     made: dict[str, dict[str, Any]],
@@ -156,7 +170,8 @@ def _result(
     return Result(
         task=task.name,
         about=task.about,
-        options=" ".join((*options, *task.training)),
+        kind=kind,
+        options=" ".join(options),
         samples=scores["float32"]["data"]["samples"],
         parameters=(parameters["before"], parameters["after"]),
         macs=(macs["before"], macs["after"]),

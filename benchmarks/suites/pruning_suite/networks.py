@@ -25,7 +25,7 @@ MOBILENET = (
     (6, 96, 2, 1),
     (6, 160, 1, 1),
 )
-"""Expansion, channels before the width multiplier, blocks, stride of the first block."""
+"""Expansion, channels, blocks, stride of the first block."""
 Array = NDArray[Any]
 
 
@@ -85,15 +85,12 @@ def resnet() -> Any:
 
 
 def mobilenet() -> Any:
-    """MobileNetV2 of width 0.5 with strides for 28x28, 12 inverted residuals: 0.18 M weights."""
+    """MobileNetV2 with strides for 28x28, 12 inverted residuals: 0.65 M weights."""
     import keras
     from keras import layers
 
-    def width(channels: int) -> int:
-        return max(8, (channels // 2 + 4) // 8 * 8)
-
     image = keras.Input((28, 28, 1), name="image")
-    stem = layers.Conv2D(width(32), 3, strides=2, padding="same", use_bias=False)
+    stem = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False)
     x = _normalised(stem(image), "relu6")
     for expansion, channels, blocks, first_stride in MOBILENET:
         for block in range(blocks):
@@ -104,9 +101,9 @@ def mobilenet() -> Any:
                 y = _normalised(wide(y), "relu6")
             depthwise = layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False)
             y = _normalised(depthwise(y), "relu6")
-            y = _normalised(layers.Conv2D(width(channels), 1, use_bias=False)(y), None)
+            y = _normalised(layers.Conv2D(channels, 1, use_bias=False)(y), None)
             x = layers.Add()([x, y]) if x.shape == y.shape else y
-    x = _normalised(layers.Conv2D(320, 1, use_bias=False)(x), "relu6")
+    x = _normalised(layers.Conv2D(640, 1, use_bias=False)(x), "relu6")
     x = layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))
     scores = layers.Dense(10, activation="softmax", name="scores")(x)
     return keras.Model(image, scores, name="mobilenet")

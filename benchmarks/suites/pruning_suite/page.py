@@ -23,12 +23,12 @@ def write(page: Path, tables: str) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}")
 
 
-def tables(
-    structured: Sequence[Result], zeros: Sequence[Result], misses: Sequence[Miss], date: str
-) -> str:
+def tables(results: Sequence[Result], misses: Sequence[Miss], date: str) -> str:
     """Both tables, what is missed, and where it was measured, as Markdown."""
-    first = (*structured, *zeros)[0]
-    doubts = sorted({doubt for result in (*structured, *zeros) for doubt in result.doubts})
+    first = results[0]
+    doubts = sorted({doubt for result in results for doubt in result.doubts})
+    structured = [result for result in results if result.kind == "structured"]
+    others = [result for result in results if result.kind != "structured"]
     parts = [
         f"Measured {date} on {first.cpu}, {first.runtime}, one thread; p50 with the files of both "
         "models in turn, in nine fresh processes. In brackets: 95 % intervals."
@@ -36,8 +36,8 @@ def tables(
     parts += [f"Doubts about the times: {'; '.join(doubts)}."] if doubts else []
     if structured:
         parts.append(structured_table(structured))
-    if zeros:
-        parts.append(zeros_table(zeros))
+    if others:
+        parts.append(zeros_table(others))
     if misses:
         told = "\n".join(f"- {one.task}, {one.precision}: {one.what}" for one in misses)
         parts.append(f"Not reached:\n\n{told}")
@@ -63,16 +63,18 @@ def structured_table(results: Sequence[Result]) -> str:
 
 
 def zeros_table(results: Sequence[Result]) -> str:
-    """Four of five weights zero: int8 files, raw and gzipped."""
+    """Four of five weights zero, and perhaps few numbers for the rest: files, raw and gzipped."""
     rows = [
-        "| model | file | bytes | gzipped | p50 | accuracy | difference, points |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| model | options | file | bytes | gzipped | p50 | accuracy | difference, points |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for result in results:
         for pair in result.pairs:
-            name = f"**{result.task}**" if pair is result.pairs[0] else ""
-            sizes = [_bytes(pair.size_bytes), _bytes(pair.gzip_bytes), _times(pair)]
-            rows.append("| " + " | ".join([name, pair.precision, *sizes, *_accuracy(pair)]) + " |")
+            options = result.options.partition("unstructured ")[2]
+            is_first = pair is result.pairs[0]
+            cells = [f"**{result.task}**", f"`{options}`"] if is_first else ["", ""]
+            cells += [pair.precision, _bytes(pair.size_bytes), _bytes(pair.gzip_bytes)]
+            rows.append("| " + " | ".join([*cells, _times(pair), *_accuracy(pair)]) + " |")
     return "\n".join(rows)
 
 

@@ -15,12 +15,11 @@ APART = 0.17
 INK, GRID, GOOD = "#333333", "#e3e3e3", "#eef6ee"
 
 
-def plot(structured: Sequence[Result], zeros: Sequence[Result], path: Path) -> None:
+def plot(results: Sequence[Result], path: Path) -> None:
     """Draw one row a model: channels cut above, weights set to zero below.
 
     Args:
-        structured: models with half of the multiply-adds.
-        zeros: models with 80 % zeros.
+        results: of which those with half of the multiply-adds come first.
         path: of the .png.
     """
     import matplotlib as mpl
@@ -29,6 +28,8 @@ def plot(structured: Sequence[Result], zeros: Sequence[Result], path: Path) -> N
     from matplotlib import lines, patches, pyplot
 
     mpl.rcParams.update({"font.size": 9, "axes.edgecolor": "#999999", "text.color": INK})
+    structured = [result for result in results if result.kind == "structured"]
+    zeros = [result for result in results if result.kind != "structured"]
     heights = [len(results) for results in (structured, zeros) if results]
     figure, grid = pyplot.subplots(
         len(heights),
@@ -89,13 +90,17 @@ def _panel(axes: Any, results: Sequence[Result], what: str, *, limit: float | No
         axes.axvspan(*span, color=GOOD, zorder=0)
         axes.axvline(limit, color="#8fbf8f", linewidth=0.8)
     axes.set_ylim(len(results) - 0.4, -0.6)
-    names = [result.task for result in results] if what in ("size", "gzip") else []
+    names = [_name(result) for result in results] if what in ("size", "gzip") else []
     axes.set_yticks(range(len(results)), names or [""] * len(results))
     axes.tick_params(length=0, colors=INK)
     axes.grid(axis="x", color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
+
+
+def _name(result: Result) -> str:
+    return result.task if result.kind == "structured" else f"{result.task}, {result.kind}"
 
 
 def _numbers(pair: Pair, what: str) -> tuple[float, float, float]:

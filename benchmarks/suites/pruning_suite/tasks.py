@@ -53,7 +53,7 @@ NETWORKS = {
         training="--multiple-of 16 --epochs 4 --batch-size 128 --learning-rate 0.001",
     ),
     "mobilenet": _Plan(
-        about="MobileNetV2, width 0.5, 12 blocks; Fashion-MNIST",
+        about="MobileNetV2, 12 blocks; Fashion-MNIST",
         training="--epochs 5 --batch-size 128 --learning-rate 0.002",
     ),
 }
@@ -65,7 +65,7 @@ SMALL = {
     ),
     "fashion-depthwise": _Plan(
         about="depthwise CNN; Fashion-MNIST, 15,000 images",
-        training=f"--epochs 5 {_UNCOMPILED}",
+        training=f"--epochs 15 {_UNCOMPILED}",
     ),
     "mnist": _Plan(about="CNN; MNIST, 5,000 images", training=f"--epochs 10 {_UNCOMPILED}"),
     "digits": _Plan(about="CNN; 8x8 digits", training=f"--epochs 20 {_UNCOMPILED}"),
@@ -89,8 +89,25 @@ SMALL = {
     ),
 }
 NAMES = (*NETWORKS, *SMALL)
-UNSTRUCTURED = ("resnet", "mobilenet", "fashion")
-"""What weights are also set to zero in."""
+ZEROS = ("resnet",)
+"""Where weights are set to zero, and nothing else is done."""
+CLUSTERS = {
+    "resnet": "--cluster 16",
+    "mobilenet": "--cluster 4",
+    "fashion": "--cluster 3 --epochs 10",
+}
+"""Where weights are set to zero and the others clustered: the options of that."""
+
+
+def runs(name: str) -> dict[str, tuple[str, ...]]:
+    """What is done with a model of `NAMES`: the kind of it, and the options of `edgekit prune`."""
+    zeros = ("--method", "unstructured", "--sparsity", "80%")
+    found: dict[str, tuple[str, ...]] = {"structured": ("--macs", "50%", "--teacher")}
+    if name in ZEROS:
+        found["zeros"] = zeros
+    if name in CLUSTERS:
+        found["clusters"] = (*zeros, *CLUSTERS[name].split())
+    return found
 
 
 def task(name: str, cache: Path) -> Task:

@@ -31,6 +31,8 @@ _CHUNK_BYTES = 1 << 20
 _GZIP_FRAME_BYTES = 18
 _RELOADED = 2
 """So many samples are run again when a file was loaded a second time."""
+_LOADS = 3
+"""One that gives the same bits shows that the file is as it was: a file that changed never does."""
 
 
 def verify(
@@ -113,8 +115,9 @@ def run(path: str, samples: str, out: str, threads: int = 1) -> dict[str, Any]:
 def reload(path: str, samples: str, expected_outputs: str, threads: int = 1) -> dict[str, Any]:
     """Load the file once more, as it will be: no bit of its outputs may differ.
 
-    The first samples are run again, as many as there are expected outputs: what `verify` kept. So
-    are its golden cases, and its seal is looked at.
+    Nearly always, a runtime gives the same bits whenever it loads a file. Where it does not, the
+    file is loaded up to three times. The first samples are run again, as many as there are expected
+    outputs: what `verify` kept. So are its golden cases, and its seal is looked at.
 
     Returns:
         ``size_bytes``, ``gzip_bytes`` and ``sha256`` of the file.
@@ -127,17 +130,19 @@ def reload(path: str, samples: str, expected_outputs: str, threads: int = 1) -> 
     count = min(len(array) for array in expected.values())
     given = {name: array[:count] for name, array in _arrays(samples).items()}
     seals.check(map_file(Path(path)), Path(path).name)
-    with open_session(path, threads=threads) as session:
-        outputs = _run_each(session, given)
-        self_test(session, Path(path).name)
-    for name, array in expected.items():
-        now = outputs.get(name)
-        if now is None or now.dtype != array.dtype or now.tobytes() != array.tobytes():
-            message = (
-                f"{Path(path).name}: output {name!r} changed when the manifest was embedded; "
-                "report this as a bug"
-            )
-            raise VerificationError(message)
+    for _ in range(_LOADS):
+        with open_session(path, threads=threads) as session:
+            outputs = _run_each(session, given)
+            self_test(session, Path(path).name)
+        changed = [n for n, array in expected.items() if not _is_same(array, outputs.get(n))]
+        if not changed:
+            break
+    else:
+        message = (
+            f"{Path(path).name}: output {changed[0]!r} changed when the manifest was embedded, "
+            f"{_difference(expected[changed[0]], outputs.get(changed[0]))}; report this as a bug"
+        )
+        raise VerificationError(message)
     _assert_no_tensorflow()
     return weigh(path)
 
@@ -192,6 +197,23 @@ def sha256(path: str) -> str:
     for file in _files(root):
         digest.update(f"{file.relative_to(root).as_posix()} {sha256(str(file))}\n".encode())
     return digest.hexdigest()
+
+
+def _is_same(expected: NDArray[Any], given: NDArray[Any] | None) -> bool:
+    return (
+        given is not None
+        and given.dtype == expected.dtype
+        and given.tobytes() == expected.tobytes()
+    )
+
+
+def _difference(expected: NDArray[Any], given: NDArray[Any] | None) -> str:
+    if given is None or given.dtype != expected.dtype or given.shape != expected.shape:
+        return "and is of another kind"
+    if expected.dtype.kind not in "fiu":
+        return "and holds something else"
+    most = np.abs(given.astype(np.float64) - expected.astype(np.float64)).max(initial=0)
+    return f"by up to {most:.3g}"
 
 
 def _files(path: Path) -> list[Path]:

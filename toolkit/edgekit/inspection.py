@@ -75,6 +75,8 @@ class Inspection:
     custom_classes: tuple[str, ...]
     lambda_layers: tuple[str, ...]
     manifest: dict[str, Any] | None
+    pruned: dict[str, Any] | None = None
+    """Of a `.keras` file that `edgekit prune` made: how."""
     seal: SealState | None
     """None where the file has none; see `edgekit.seal`."""
     golden_cases: int | None
@@ -117,6 +119,7 @@ class Inspection:
             "custom_classes": list(self.custom_classes),
             "lambda_layers": list(self.lambda_layers),
             "manifest": self.manifest,
+            "pruned": self.pruned,
             "seal": self.seal,
             "golden_cases": self.golden_cases,
             "targets": {
@@ -334,6 +337,7 @@ def _inspect_keras(path: Path, kind: SourceKind, targets: tuple[Target, ...]) ->
         custom_classes=facts.custom_classes,
         lambda_layers=facts.lambda_layers,
         manifest=manifest_of_folder(path) if kind == "savedmodel" else None,
+        pruned=facts.pruned,
         seal=None,
         golden_cases=0,
         targets={it: (Obstacle(operator="", count=1, reason=reason),) for it in targets},

@@ -7,7 +7,7 @@ import os
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,8 @@ from edgekit.mapped_file import unreadable
 from edgekit.source_kind import sniff
 from edgekit.tensors import TensorSpec
 
+PRUNED_MEMBER = "edgekit_pruned.json"
+"""How edgekit pruned a model, within its `.keras` file; Keras ignores it."""
 _CONFIG_LIMIT_BYTES = 32 << 20
 _HDF5_LIMITS = Limits(time_s=60.0)
 
@@ -35,6 +37,7 @@ class KerasFacts:
         outputs: as `inputs`.
         operator_counts: TensorFlow operations, of a SavedModel only.
         parameters: numbers in all weights, without the optimizer's; None when not counted.
+        pruned: how edgekit pruned it, in a `.keras` file; None if it did not.
         notes: what could not be found out, and why.
     """
 
@@ -48,6 +51,7 @@ class KerasFacts:
     layer_counts: dict[str, int]
     operator_counts: dict[str, int]
     parameters: int | None = None
+    pruned: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -102,6 +106,9 @@ def _read_archive(path: Path, *, count_parameters: bool) -> KerasFacts:
                 told = "a .keras file without model.weights.h5"
                 raise _refused(path, f"{told}; save the whole model with model.save")
             weights = archive.getinfo("model.weights.h5")
+            pruned = None
+            if PRUNED_MEMBER in archive.namelist():
+                pruned = _parsed(path, _member(path, archive, PRUNED_MEMBER))
     except OSError as error:
         raise unreadable(path, error) from None
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
@@ -109,7 +116,10 @@ def _read_archive(path: Path, *, count_parameters: bool) -> KerasFacts:
         raise SourceError(message) from None
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     parameters, notes = _count_in_archive(path, weights) if count_parameters else (None, ())
-    return _facts("keras", version if isinstance(version, str) else None, config, parameters, notes)
+    facts = _facts(
+        "keras", version if isinstance(version, str) else None, config, parameters, notes
+    )
+    return replace(facts, pruned=pruned if isinstance(pruned, dict) else None)
 
 
 def _facts(

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from edgekit import keras_file
+from edgekit.cli.inspect import lines as inspect_lines
 from edgekit.errors import SourceError
+from edgekit.inspection import inspect
 from edgekit.keras_file import KerasFacts
 from edgekit.tensors import TensorSpec
 
@@ -296,3 +298,23 @@ def test_no_layer_of_keras_is_taken_for_a_custom_one(package: str) -> None:
     layers = [{"class_name": name, "config": {"trainable": True}} for name in names]
     model = {"class_name": "Sequential", "config": {"layers": layers}}
     assert read_config(model).custom_classes == ()
+
+
+def test_an_archive_tells_how_it_was_pruned(tmp_path: Path) -> None:
+    story = {
+        "method": "structured",
+        "target": "macs 50%",
+        "edgekit": "0.1.0",
+        "source": {"name": "net.keras"},
+    }
+    path = archive(tmp_path / "m.keras", {"edgekit_pruned.json": json.dumps(story)})
+    assert keras_file.read(path).pruned == story
+    assert keras_file.read(archive(tmp_path / "plain.keras")).pruned is None
+    (told,) = [line.split() for line in inspect_lines(inspect(path)) if "pruned" in line]
+    assert " ".join(told) == "pruned structured, macs 50% (from net.keras, by edgekit 0.1.0)"
+
+
+@pytest.mark.parametrize("content", ["[1]", '"x"', "{}", '{"source": 5, "sparsity": "x"}'])
+def test_a_strange_account_of_pruning_is_no_harm(tmp_path: Path, content: str) -> None:
+    path = archive(tmp_path / "m.keras", {"edgekit_pruned.json": content})
+    assert inspect_lines(inspect(path))

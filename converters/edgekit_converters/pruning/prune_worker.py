@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import CrashError
+from edgekit.keras_file import PRUNED_MEMBER
 from edgekit_converters.pruning.channel_stage import ChannelStage, Kind
 from edgekit_converters.pruning.compression import Compression
 from edgekit_converters.pruning.job import Job, save_checked
@@ -90,7 +91,7 @@ def save(*, out: str, story: str) -> None:
     job, path = _job(), Path(out)
     save_checked(job.model, path, job)
     if path.suffix == ".keras":
-        add_member(path, "edgekit_pruned.json", story)
+        add_member(path, PRUNED_MEMBER, story)
         if _made and _made[0].ranges:
             save_ranges(path, _made[0].ranges)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 
@@ -79,6 +80,8 @@ def lines(found: Inspection) -> list[str]:
         rows.append(("needs code", f"{', '.join(found.custom_classes)} (--custom-objects)"))
     if found.lambda_layers:
         rows.append(("runs code", f"stored in the file: {', '.join(found.lambda_layers)}"))
+    if found.pruned is not None:
+        rows.append(("pruned", _pruned(found.pruned)))
     rows += _manifest_rows(found)
     rows += [("note", note) for note in found.notes]
     rows += _target_rows(found)
@@ -93,6 +96,19 @@ def lines(found: Inspection) -> list[str]:
 def _printable(text: str) -> str:
     """Names come from the file: nothing in them may steer the terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _pruned(story: Mapping[str, Any]) -> str:
+    """What `edgekit prune` wrote into the file: the method, the target, and of what model."""
+    told = [str(story[name]) for name in ("method", "target") if story.get(name)]
+    sparsity, clusters = story.get("sparsity"), story.get("clusters")
+    told += [f"{sparsity:.1%} zeros"] if isinstance(sparsity, int | float) and sparsity else []
+    told += [f"{clusters} clusters"] if clusters else []
+    told += ["quantization-aware training"] if story.get("qat") else []
+    source = story.get("source")
+    name = source.get("name") if isinstance(source, Mapping) else None
+    origin = f"from {name}, " if name else ""
+    return f"{', '.join(told)} ({origin}by edgekit {story.get('edgekit')})"
 
 
 def _headline(found: Inspection) -> str:

@@ -7,10 +7,8 @@ verify and finish what is made from it. A combination that fails does not stop t
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from edgekit.request import ConvertRequest
 from edgekit_converters.finish import Finisher, Made
 from edgekit_converters.origin import Origin, float_file, open_origin
 from edgekit_converters.workers import Workers
+from edgekit_converters.workspace import workspace
 
 _LANES = 2
 
@@ -49,7 +48,7 @@ def convert(
         source_kind.sniff(request.source)  # what is no model is refused before anything starts
     targets = request.outputs()
     with ExitStack() as stack:
-        folder = stack.enter_context(_workspace())
+        folder = stack.enter_context(workspace())
         if workers is None:  # they end before the folder they write to is removed
             own = Workers(request.limits, verbose=request.verbose, on_event=progress.detail)
             workers = stack.enter_context(own)
@@ -72,17 +71,6 @@ def convert(
         failures=tuple(one for one in results if isinstance(one, Failure)),
         warnings=tuple(origin.warnings),
     )
-
-
-@contextmanager
-def _workspace() -> Iterator[Path]:
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="edgekit-")
-    except OSError as error:
-        message = f"temporary files: {error.strerror}; free some space, or set TMPDIR elsewhere"
-        raise OutputError(message) from error
-    with folder as name:
-        yield Path(name)
 
 
 def _on_noise(request: ConvertRequest) -> str:

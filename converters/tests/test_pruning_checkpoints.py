@@ -1,10 +1,12 @@
 """Checkpoints of a training: whole, of this job, or refused."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import edgekit
 from edgekit.errors import OutputError, SourceError, UsageError
 from edgekit_converters.pruning.checkpoints import Checkpoint, load, save
 from edgekit_converters.pruning.training_settings import TrainingSettings
@@ -42,7 +44,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     save(STATE, tmp_path, "one")
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(SourceError, match="is damaged; start without --resume"):
+    with pytest.raises(SourceError, match="is damaged; start anew with --force"):
         load(tmp_path, "one")
 
 
@@ -82,3 +84,16 @@ def test_a_folder_that_is_a_file_cannot_hold_one(tmp_path: Path) -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         TrainingSettings(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("options", [{"size": "300B"}, {"macs": "50%", "skip": ("nosuch",)}])
+def test_a_refused_call_leaves_no_checkpoint(options: dict[str, Any], tmp_path: Path) -> None:
+    import keras
+
+    layers = [keras.Input((8,)), keras.layers.Dense(16), keras.layers.Dense(3)]
+    keras.Sequential(layers).save(tmp_path / "net.keras")
+    with pytest.raises(UsageError):
+        edgekit.prune(tmp_path / "net.keras", tmp_path / "out.keras", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.keras"]

@@ -114,7 +114,7 @@ def test_a_layer_is_skipped_by_its_name_its_type_or_the_model_around_it(
 
 @pytest.mark.slow
 def test_a_layer_to_skip_that_is_not_there_is_refused_with_those_like_it(keras: Any) -> None:
-    with pytest.raises(UsageError, match=r"skip 'hiden': .* did you mean 'hidden'"):
+    with pytest.raises(UsageError, match=r"skip hiden: .* did you mean hidden"):
         find_kernels(classifier(keras), ["hiden"])
 
 

@@ -1,6 +1,7 @@
 """Keras 2 models rebuilt of Keras 3 layers."""
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,3 +118,19 @@ def test_other_outputs_are_refused_with_the_layer_where_they_begin(keras: Any) -
     made.get_layer("norm").gamma.assign(np.full(8, 1.1, np.float32))
     with pytest.raises(SourceError, match=r"from layer 'norm' \(BatchNormalization\) on"):
         check_same(model, made, "model")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5:UserWarning")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_saved_model_is_compiled_again(keras: Any, tmp_path: Path, suffix: str) -> None:
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    rows, labels = np.ones((8, 4), np.float32), np.arange(8) % 3
+    model.fit(rows, labels, verbose=0)
+    path = tmp_path / f"net{suffix}"
+    model.save(path)
+    made = to_keras3(keras.models.load_model(path), name=path.name)
+    assert made.compiled
+    before = model.evaluate(rows, labels, verbose=0)
+    np.testing.assert_allclose(made.evaluate(rows, labels, verbose=0), before, rtol=1e-5)

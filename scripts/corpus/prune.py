@@ -99,7 +99,7 @@ def _outcome(entry: Entry, path: Path, folder: Path, workers: Workers) -> Outcom
         out = folder / f"{entry.name}.keras"
         cut(model, graph, made.removed).save(out)
     except EdgekitError as error:
-        return Outcome(name=entry.name, refused=_cell(str(error)))
+        return Outcome(name=entry.name, refused=_cell(str(error).replace(str(path), path.name)))
     left = dict.fromkeys(one.reason for one in graph.left)
     return Outcome(
         name=entry.name,
@@ -165,7 +165,7 @@ def _convert(
         )
         return convert(request, Progress(total=1, enabled=False), workers=workers)
     except EdgekitError as error:
-        return str(error)
+        return str(error).replace(str(model), original.name)
 
 
 def _write(out: Path, outcomes: list[Outcome], missed: list[str]) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from edgekit.child import Limits
-from edgekit.errors import OutputError, UsageError
+from edgekit.errors import UsageError
 from edgekit.preprocess import parse_prefixed
 from edgekit.prune_amount import BYTE_UNITS, COUNT_UNITS, Goal, parse_goal, percent
 from edgekit.prune_method import Method, parse_method
-from edgekit.request import check_writable
+from edgekit.request import check_target
 
 Target = Literal["sparsity", "macs", "size", "latency"]
 Measure = Literal["float32", "int8"]
@@ -188,13 +188,7 @@ class PruneRequest:
             UsageError: `out` has the name of something else than such a model.
         """
         target = self._output(".h5" if framework == "tf_keras" and self.qat else ".keras")
-        if isinstance(self.source, str | os.PathLike) and _same(target, Path(self.source)):
-            message = f"{target}: would replace its own source; choose another -o"
-            raise OutputError(message)
-        if target.exists() and not self.force:
-            message = f"{target}: exists already; add --force to replace it, or choose -o"
-            raise OutputError(message)
-        check_writable(target.parent)
+        check_target(target, self.source, force=self.force)
         return target
 
     def possible_outputs(self) -> tuple[Path, ...]:
@@ -291,10 +285,3 @@ def _size(text: str | None) -> int:
         if path and Path(path).is_file():
             return Path(path).stat().st_size
     return 0
-
-
-def _same(a: Path, b: Path) -> bool:
-    try:
-        return a.samefile(b)
-    except OSError:
-        return False

@@ -118,13 +118,7 @@ class ConvertRequest:
         """
         targets = self._targets()
         for target in targets.values():
-            if isinstance(self.source, str | os.PathLike) and _same(target, Path(self.source)):
-                message = f"{target}: would replace its own source; choose another -o"
-                raise OutputError(message)
-            if target.exists() and not self.force:
-                message = f"{target}: exists already; add --force to replace it, or choose -o"
-                raise OutputError(message)
-            check_writable(target.parent)
+            check_target(target, self.source, force=self.force)
         return targets
 
     def _targets(self) -> dict[tuple[Format, Precision], Path]:
@@ -147,6 +141,22 @@ class ConvertRequest:
             (name, precision): folder / f"{self.stem}.{precision}{SUFFIX[name]}"
             for name, precision in wanted
         }
+
+
+def check_target(target: Path, source: object, *, force: bool) -> None:
+    """See that a file made from `source`, a path or a model, can be put at `target`.
+
+    Raises:
+        OutputError: it would replace its source, exists and `force` is off, or its folder cannot
+            be written.
+    """
+    if isinstance(source, str | os.PathLike) and _same(target, Path(source)):
+        message = f"{target}: would replace its own source; choose another -o"
+        raise OutputError(message)
+    if target.exists() and not force:
+        message = f"{target}: exists already; add --force to replace it, or choose -o"
+        raise OutputError(message)
+    check_writable(target.parent)
 
 
 def check_writable(folder: Path) -> None:

@@ -99,7 +99,7 @@ class ChannelStage:
         else:
             reason = None
         if removed.dtype != np.bool_ or removed.shape != (self.graph.channel_count,):
-            message = f"{path}: is damaged; delete its folder, and start without --resume"
+            message = f"{path}: is damaged; start anew with --force"
             raise SourceError(message) from reason
         return removed
 

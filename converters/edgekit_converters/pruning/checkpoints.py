@@ -18,7 +18,8 @@ from edgekit.errors import OutputError, SourceError, UsageError
 
 Array = NDArray[Any]
 
-_NAME = "training.npz"
+TRAINING = "training.npz"
+"""The file of a training's state."""
 _FORMAT_VERSION = 1
 
 
@@ -54,7 +55,7 @@ def save(checkpoint: Checkpoint, folder: Path, digest: str) -> None:
         "states": [sorted(state) for state in checkpoint.states],
         "best_states": [sorted(state) for state in checkpoint.best_states],
     }
-    waiting = folder / f".{_NAME}.{os.getpid()}.tmp"
+    waiting = folder / f".{TRAINING}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with waiting.open("wb") as file:
@@ -65,7 +66,7 @@ def save(checkpoint: Checkpoint, folder: Path, digest: str) -> None:
                         np.lib.format.write_array(member, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
-        waiting.replace(folder / _NAME)
+        waiting.replace(folder / TRAINING)
     except OSError as error:
         with contextlib.suppress(OSError):
             waiting.unlink()
@@ -80,7 +81,7 @@ def load(folder: Path, digest: str) -> Checkpoint | None:
         UsageError: it is of a job with another digest.
         SourceError: it is damaged.
     """
-    path = folder / _NAME
+    path = folder / TRAINING
     if not path.exists():
         return None
     try:
@@ -97,7 +98,7 @@ def load(folder: Path, digest: str) -> Checkpoint | None:
                 best_states=_states(archive, "best_states", facts["best_states"]),
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        message = f"{path}: is damaged; start without --resume"
+        message = f"{path}: is damaged; start anew with --force"
         raise SourceError(message) from error
 
 
@@ -105,7 +106,7 @@ def _check(facts: Mapping[str, Any], digest: str, folder: Path) -> None:
     if facts["format_version"] != _FORMAT_VERSION or facts["digest"] != digest:
         message = (
             f"--resume: {folder} holds the state of another job; "
-            "give the options, the model and the data of that one, or start without --resume"
+            "give the options, the model and the data of that one, or start anew with --force"
         )
         raise UsageError(message)
 

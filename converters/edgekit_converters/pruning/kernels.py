@@ -5,7 +5,6 @@ Biases, normalisations and depthwise kernels never: they are few, and worth more
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import SourceError, UsageError
+from edgekit_converters.pruning.skipped_names import unknown_layer
 
 Array = NDArray[Any]
 
@@ -99,7 +99,7 @@ def find_kernels(model: Any, skip: Sequence[str] = ()) -> tuple[Kernel, ...]:
             paths.add(place)
             found.append(Kernel(path=place, variable=variable, layout=layout))
     if unknown:
-        raise UsageError(_unknown_layer(next(iter(unknown)), known))
+        raise UsageError(unknown_layer(next(iter(unknown)), known))
     if not found:
         left = " but those to skip" if skip else ""
         message = (
@@ -163,11 +163,3 @@ def _of_equation(equation: str) -> Layout:
 
 def _is_real(variable: Any) -> bool:
     return "float" in str(getattr(variable.dtype, "name", variable.dtype))
-
-
-def _unknown_layer(name: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
-    folded = [other for other in sorted(known) if other.lower() == name.lower()]
-    near = list(dict.fromkeys([*folded, *near]))
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "edgekit inspect lists them"
-    return f"skip {name!r}: the model has no layer of that name or type; {hint}"

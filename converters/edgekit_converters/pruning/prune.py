@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,20 @@ from typing import Any
 import edgekit
 from edgekit import check_worker, keras_file, source_kind
 from edgekit.child import Child
-from edgekit.errors import OutputError, SourceError, UsageError
+from edgekit.errors import CrashError, EdgekitError, OutputError, SourceError, UsageError
 from edgekit.progress import Progress
 from edgekit.prune_request import PruneRequest
 from edgekit.pruned import Cut, EpochRecord, Kept, LayerZeros, Pruned, Reached
 from edgekit.pruning import checkpoint_of
 from edgekit.quote import first_line
 from edgekit_converters.keras_source import refuse_code
+from edgekit_converters.pruning.checkpoints import TRAINING
 from edgekit_converters.pruning.target_search import Chosen, TargetSearch
 from edgekit_converters.pruning.training_stage import LINE
 from edgekit_converters.pruning.verdict import VerdictSettings, verdict
 from edgekit_converters.publish import publish
 from edgekit_converters.workers import Workers
+from edgekit_converters.workspace import workspace
 
 _WORKER = "edgekit_converters.pruning.prune_worker"
 _ADVICE = "run it again with --resume if it was training, or report the model"
@@ -40,8 +41,8 @@ def prune(request: PruneRequest, progress: Progress) -> Pruned:
             cannot be written.
     """
     with ExitStack() as stack:
-        workspace = stack.enter_context(_workspace())
-        path = _source(request, workspace)
+        folder = stack.enter_context(workspace())
+        path = _source(request, folder)
         target = request.output(_framework(request, path))
         checkpoint = checkpoint_of(target)
         _check_checkpoint(request, checkpoint)
@@ -62,13 +63,20 @@ def prune(request: PruneRequest, progress: Progress) -> Pruned:
             progress=progress,
             child=child,
             workers=workers,
-            workspace=workspace,
+            workspace=folder,
             path=path,
             target=target,
             checkpoint=checkpoint,
             sha256=check_worker.sha256(str(path)),
         )
-        made = job.run()
+        try:
+            made = job.run()
+        except CrashError:
+            raise
+        except EdgekitError:
+            if not any(checkpoint.rglob(TRAINING)):  # refused before any work was done
+                shutil.rmtree(checkpoint, ignore_errors=True)
+            raise
         shutil.rmtree(checkpoint, ignore_errors=True)
         return made
 
@@ -328,17 +336,6 @@ def _check_checkpoint(request: PruneRequest, checkpoint: Path) -> None:
         )
         raise OutputError(message)
     shutil.rmtree(checkpoint, ignore_errors=True)
-
-
-@contextmanager
-def _workspace() -> Iterator[Path]:
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="edgekit-")
-    except OSError as error:
-        message = f"temporary files: {error.strerror}; free some space, or set TMPDIR elsewhere"
-        raise OutputError(message) from error
-    with folder as name:
-        yield Path(name)
 
 
 def _is_path(source: object) -> bool:

@@ -18,6 +18,7 @@ from edgekit_converters.pruning.channel_graph import (
     variables_by_path,
 )
 from edgekit_converters.pruning.rules_table import load_rules
+from edgekit_converters.pruning.skipped_names import unknown_layer
 from edgekit_converters.pruning.trace_call import Call, Made, Record
 from edgekit_converters.pruning.trace_model import follow
 from edgekit_converters.pruning.trace_values import FIXED, Value
@@ -97,9 +98,7 @@ def _check_skip(model: Any, skip: Sequence[str]) -> None:
     kinds = {type(layer).__name__ for _, layer in found}
     for name in skip:
         if name not in known | kinds:
-            some = ", ".join([*sorted(kinds), *[name for name, _ in found[:20]]])
-            message = f"--skip {name}: the model has no such layer or layer type; there are: {some}"
-            raise UsageError(message)
+            raise UsageError(unknown_layer(name, known | kinds))
 
 
 def _rest(model: Any, record: Record) -> None:

@@ -72,7 +72,7 @@ def translated_compile(model: Any, made: Any) -> None:
         made.compile(
             optimizer=twin(learning_rate=float(rate.numpy() if hasattr(rate, "numpy") else rate)),
             loss=_loss(loss),
-            metrics=metrics,
+            metrics=_metrics(metrics),
             loss_weights=said.get("loss_weights"),
         )
 
@@ -81,6 +81,8 @@ def _loss(value: Any) -> Any:
     import keras
 
     if _is_object(value):
+        if value["class_name"] == "function":  # as .h5 files have it
+            return value["config"]
         config = {key: part for key, part in value["config"].items() if key != "fn"}
         if config.get("reduction") in ("auto", "none"):
             config["reduction"] = _REDUCTIONS[config["reduction"]]
@@ -88,6 +90,25 @@ def _loss(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _loss(part) for key, part in value.items()}
     return [_loss(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _metrics(value: Any) -> Any:
+    """Metrics by name; those of .h5 files come wrapped, and in a list for each output."""
+    import keras
+
+    if _is_object(value):
+        config = value["config"]
+        if value["class_name"] == "function":
+            return config
+        if value["class_name"] == "MeanMetricWrapper":
+            return _metrics(config["fn"])
+        return getattr(keras.metrics, value["class_name"]).from_config(config)
+    if isinstance(value, dict):
+        return {key: _metrics(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        parts = value[0] if len(value) == 1 and isinstance(value[0], list) else value
+        return [_metrics(part) for part in parts]
+    return value
 
 
 def _is_object(value: Any) -> bool:

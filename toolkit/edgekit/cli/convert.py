@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edgekit.cli.amount import Amount
+from edgekit.cli.limit_options import limit_options, limits_of
 from edgekit.errors import UsageError
 from edgekit.quote import escaped
 from edgekit.recipe import FORMATS, IOS, PRECISIONS
@@ -165,20 +165,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--no-repair", is_flag=True, help="Do not leave operators in float when a file drifts."
     ),
     click.option("--force", is_flag=True, help="Replace existing files."),
-    click.option(
-        "--time-limit",
-        type=Amount(),
-        default=3600,
-        show_default=True,
-        metavar="SECONDS",
-        help="Stop any single step after so long.",
-    ),
-    click.option(
-        "--memory-limit",
-        type=Amount(),
-        metavar="GIB",
-        help="Stop a step that uses more.  [default: 90 % of what there is]",
-    ),
+    *limit_options(3600, "Stop any single step after so long."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
     click.option("--verbose", is_flag=True, help="Show what the frameworks print."),
 )
@@ -205,15 +192,12 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
     Example: edgekit convert mnist.keras --to tflite,onnx -q float32,int8 --calibrate mnist.npz
     """
-    from edgekit.child import Limits
     from edgekit.cli.convert_table import print_table
     from edgekit.cli.prune_table import print_table as print_pruned
     from edgekit.conversion import pruning_of, run
     from edgekit.progress import Progress
     from edgekit.request import ConvertRequest
 
-    memory = given["memory_limit"]
-    limits = {"memory_bytes": int(memory * 2**30)} if memory else {}
     request = ConvertRequest(
         source=given["model"],
         out=given["out"],
@@ -234,7 +218,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         repair=not given["no_repair"],
         tolerances=given["tolerances"],
         force=given["force"],
-        limits=Limits(time_s=given["time_limit"], **limits),
+        limits=limits_of(given),
         verbose=given["verbose"],
     )
     steps = request.step_count

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.amount import Amount
 from edgekit.cli.given_path import GivenPath
+from edgekit.cli.limit_options import LIMIT_NAMES, limit_options, limits_of
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -197,20 +197,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         is_flag=True,
         help="Load Lambda layers, that is, run code from the model file.",
     ),
-    click.option(
-        "--time-limit",
-        type=Amount(),
-        default=86_400,
-        show_default=True,
-        metavar="SECONDS",
-        help="Stop any single step after so long; training is one.",
-    ),
-    click.option(
-        "--memory-limit",
-        type=Amount(),
-        metavar="GIB",
-        help="Stop a step that uses more.  [default: 90 % of what there is]",
-    ),
+    *limit_options(86_400, "Stop any single step after so long; training is one."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
     click.option(
         "--verbose", is_flag=True, help="Show every layer, and what the frameworks print."
@@ -260,7 +247,6 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _request(given: dict[str, Any]) -> PruneRequest:
-    from edgekit.child import Limits
     from edgekit.prune_options import request_from
 
     model: Path | None = given["model"]
@@ -274,16 +260,14 @@ def _request(given: dict[str, Any]) -> PruneRequest:
             raise UsageError(message)
         message = "Missing argument 'MODEL'."
         raise click.UsageError(message)
-    memory = given["memory_limit"]
-    limits = {"memory_bytes": int(memory * 2**30)} if memory else {}
     options = {name: value for name, value in given.items() if name not in _NOT_OPTIONS}
     return request_from(
         model,
         given["out"],
         trust=given["trust_model"],
-        limits=Limits(time_s=given["time_limit"], **limits),
+        limits=limits_of(given),
         **options,
     )
 
 
-_NOT_OPTIONS = frozenset({"model", "out", "trust_model", "time_limit", "memory_limit", "as_json"})
+_NOT_OPTIONS = LIMIT_NAMES | {"model", "out", "trust_model", "as_json"}

@@ -76,6 +76,8 @@ def build(
         "flex_ops": described["flex"],
         "verification": verification and verification.to_dict(),
     }
+    if origin.pruned is not None:
+        document["pruned"] = origin.pruned
     if golden is not None:
         document[golden_cases.KEY] = golden
     if format_ != "savedmodel":

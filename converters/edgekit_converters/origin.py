@@ -45,6 +45,8 @@ class Origin:
     """That the source itself carries."""
     has_learned_ranges: bool = False
     """Whether the source carries ranges of activations that were learned in training."""
+    pruned: dict[str, Any] | None = None
+    """How edgekit pruned the source; None if it did not."""
 
     @property
     def verify(self) -> str:
@@ -98,12 +100,15 @@ def open_origin(request: ConvertRequest, workers: Workers, workspace: Path) -> O
             common["float_file"] = path
             stored = read_manifest(path) or {}
             common["labels"] = tuple(stored.get("labels", ()))
+            common["pruned"] = stored.get("pruned")
             if not request.preprocess:
                 settings["preprocess"] = _stored_steps(stored)
             made = workers.quantizer.call("prepare", path=str(path), **settings)
         else:
             if kind == "keras":  # before TensorFlow is imported for it
-                refuse_code(str(path), keras_file.read(path), trust=request.trust)
+                facts = keras_file.read(path)
+                refuse_code(str(path), facts, trust=request.trust)
+                common["pruned"] = facts.pruned
             source = {
                 "path": str(path),
                 "custom_objects": request.custom_objects and str(request.custom_objects),

@@ -122,6 +122,12 @@ def test_labels_notes_and_states_are_kept() -> None:
     assert document["states"] == [{"input": "state_0", "output": "state_0_next"}]
 
 
+def test_how_the_source_was_pruned_is_kept() -> None:
+    story = {"method": "structured", "target": "macs 50%", "source": {"name": "big.keras"}}
+    assert built(pruned=story)["pruned"] == story
+    assert "pruned" not in built()
+
+
 def test_errors_are_rounded_to_digits_that_repeat() -> None:
     assert built()["verification"]["max_abs_error"] == 0.0123
     assert built()["verification"]["cosine"] == 0.999123

@@ -40,10 +40,11 @@ def test_the_checkpoint_of_another_job_is_refused(tmp_path: Path) -> None:
         load(tmp_path, "other")
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep", [0, 3, 100])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, keep: int) -> None:
     save(STATE, tmp_path, "one")
     (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(SourceError, match="is damaged; start anew with --force"):
         load(tmp_path, "one")
 

@@ -76,7 +76,7 @@ class Inspection:
     lambda_layers: tuple[str, ...]
     manifest: dict[str, Any] | None
     pruned: dict[str, Any] | None = None
-    """Of a `.keras` file that `edgekit prune` made: how."""
+    """How `edgekit prune` made the file, or what it was converted from; None if it did not."""
     seal: SealState | None
     """None where the file has none; see `edgekit.seal`."""
     golden_cases: int | None
@@ -239,11 +239,17 @@ def _inspect_graph(path: Path, kind: SourceKind, targets: tuple[Target, ...]) ->
         custom_classes=(),
         lambda_layers=(),
         manifest=manifest,
+        pruned=_pruned(manifest),
         seal=_seal(path) if manifest else None,
         golden_cases=_golden_cases(manifest, path),
         targets={target: obstacles(graph, target) for target in targets},
         notes=_graph_notes(graph),
     )
+
+
+def _pruned(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
+    found = (manifest or {}).get("pruned")
+    return found if isinstance(found, dict) else None
 
 
 def _seal(path: Path) -> SealState | None:

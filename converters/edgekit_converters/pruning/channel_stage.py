@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from edgekit.child_main import tell
-from edgekit.errors import SourceError
-from edgekit_converters import samples
 from edgekit_converters.pruning.channel_graph import ChannelGraph, Mask
 from edgekit_converters.pruning.choose import Plan, Ranking, Target, plan, rank
 from edgekit_converters.pruning.compiled import goal
@@ -27,7 +23,6 @@ Kind = Literal["sparsity", "macs", "parameters"]
 RANKED_ON = 512
 """So many training samples tell which channels matter, and how sensitive a group is."""
 _RANKED_AT_ONCE = 32
-_PLAN = "plan.npz"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,34 +69,6 @@ class ChannelStage:
         """The model without the channels `removed`."""
         tell("cutting")
         return cut(self.job.model, self.graph, removed)
-
-    def save_plan(self, removed: Mask, folder: Path) -> None:
-        """Keep what was chosen, for a call that resumes."""
-        folder.mkdir(parents=True, exist_ok=True)
-        waiting = folder / f".{_PLAN}.tmp"
-        samples.save({"removed": removed}, waiting)
-        waiting.replace(folder / _PLAN)
-
-    def saved_plan(self, folder: Path) -> Mask | None:
-        """What an earlier call chose, if it came so far.
-
-        Raises:
-            SourceError: the file is damaged.
-        """
-        path = folder / _PLAN
-        if not path.is_file():
-            return None
-        try:
-            removed = samples.load(path)["removed"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            removed = np.zeros(0, np.bool_)
-            reason: Exception | None = error
-        else:
-            reason = None
-        if removed.dtype != np.bool_ or removed.shape != (self.graph.channel_count,):
-            message = f"{path}: is damaged; start anew with --force"
-            raise SourceError(message) from reason
-        return removed
 
     def cuts(self, removed: Mask) -> list[dict[str, Any]]:
         """Groups as they were and are, for the result."""

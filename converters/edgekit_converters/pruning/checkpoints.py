@@ -104,11 +104,15 @@ def load(folder: Path, digest: str) -> Checkpoint | None:
 
 def _check(facts: Mapping[str, Any], digest: str, folder: Path) -> None:
     if facts["format_version"] != _FORMAT_VERSION or facts["digest"] != digest:
-        message = (
-            f"--resume: {folder} holds the state of another job; "
-            "give the options, the model and the data of that one, or start anew with --force"
-        )
-        raise UsageError(message)
+        raise another_job(folder)
+
+
+def another_job(folder: Path) -> UsageError:
+    """What to say where `folder` is of another request."""
+    return UsageError(
+        f"--resume: {folder} holds the state of another job; "
+        "give the options, the model and the data of that one, or start anew with --force"
+    )
 
 
 def _members(checkpoint: Checkpoint) -> list[tuple[str, Array]]:

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from edgekit import check_worker, keras_file, source_kind
 from edgekit.child import Child
 from edgekit.errors import CrashError, EdgekitError, OutputError, SourceError, UsageError
 from edgekit.progress import Progress
-from edgekit.prune_request import PruneRequest
+from edgekit.prune_request import Measure, PruneRequest, Target
+from edgekit.prune_verdict import Verdict
 from edgekit.pruned import Cut, EpochRecord, Kept, LayerZeros, Pruned, Reached
 from edgekit.pruning import checkpoint_of
 from edgekit.quote import first_line
@@ -93,6 +94,11 @@ class _Job:
     checkpoint: Path
     sha256: str
 
+    @property
+    def digest(self) -> str:
+        """What a resumed call is recognised by."""
+        return self.request.digest(self.sha256)
+
     def run(self) -> Pruned:
         """Everything, in order."""
         request, progress = self.request, self.progress
@@ -108,13 +114,10 @@ class _Job:
         samples = facts["samples"]
         chosen, cuts = self._cut(facts)
         progress.step(self._what())
-        shrunk = self.child.call(
-            "shrink", folder=str(self.checkpoint), digest=request.digest(self.sha256)
-        )
+        shrunk = self.child.call("shrink", folder=str(self.checkpoint), digest=self.digest)
         progress.step(f"save {self.target.name}")
         result = self.workspace / f"result{self.target.suffix}"
-        story = json.dumps(self._story(shrunk), sort_keys=True)
-        self.child.call("save", out=str(result), story=story)
+        self.child.call("save", out=str(result), story=self._story(shrunk["sparsity"]))
         self.child.close()  # its memory is wanted by what judges
         judged = verdict(
             self.path,
@@ -151,7 +154,7 @@ class _Job:
             method=str(request.method) if request.prunes else "",
             qat=request.qat,
             clusters=request.cluster,
-            target=_reached(chosen, shrunk, request),
+            target=_reached(chosen, shrunk, request, judged),
             parameters=parameters,
             multiply_adds=macs or judged.multiply_adds,
             sparsity=shrunk["sparsity"],
@@ -174,11 +177,12 @@ class _Job:
         request = self.request
         if not (request.method.is_structured and request.prunes):
             return None, None
+        folder = str(self.checkpoint)
         if request.resume:
-            again: dict[str, Any] | None = self.child.call("cut_again", folder=str(self.checkpoint))
+            again = self.child.call("cut_again", folder=folder, digest=self.digest)
             if again is not None:
                 self.progress.step("cut channels, as was chosen before")
-                return _chosen_before(request, facts, again), again
+                return _reaching(Chosen(**again["chosen"]), again), again
         self.progress.step("rank channels")
         search = TargetSearch(
             request=request,
@@ -187,20 +191,17 @@ class _Job:
             workspace=self.workspace,
             original=self.path,
             calibrate=facts["samples"]["calibrate"],
+            story=self._story(None),
             progress=self.progress,
         )
         chosen = search.choose(facts["macs"])
-        folder = str(self.checkpoint) if request.epochs_to_train else None
-        made: dict[str, Any] = self.child.call(
-            "cut", kind=chosen.kind, amount=chosen.amount, folder=folder
+        made = self.child.call(
+            "cut",
+            chosen=asdict(chosen),
+            folder=folder if request.epochs_to_train else None,
+            digest=self.digest,
         )
-        if request.target == "macs":
-            chosen = replace(chosen, reached=made["macs"])
-        if request.target == "sparsity":
-            before = sum(one["before"] for one in made["cuts"])
-            after = sum(one["after"] for one in made["cuts"])
-            chosen = replace(chosen, reached=1 - after / before)
-        return chosen, made
+        return _reaching(chosen, made), made
 
     def _what(self) -> str:
         request = self.request
@@ -215,19 +216,20 @@ class _Job:
             done.append(f"train, {request.epochs_to_train} epochs")
         return ", ".join(done) or "no training: no data"
 
-    def _story(self, shrunk: Mapping[str, Any]) -> dict[str, Any]:
-        """What a pruned model carries about how it was made."""
-        return {
+    def _story(self, sparsity: float | None) -> str:
+        """What a pruned model carries about how it was made, as JSON."""
+        story = {
             "schema_version": 1,
             "edgekit": edgekit.__version__,
             "source": {"name": self.path.name, "sha256": self.sha256},
             "method": str(self.request.method) if self.request.prunes else None,
             "target": self.request.target_text or None,
-            "sparsity": shrunk["sparsity"],
+            "sparsity": sparsity,
             "clusters": self.request.cluster,
             "qat": self.request.qat,
             "epochs": self.request.epochs_to_train,
         }
+        return json.dumps(story, sort_keys=True)
 
     def _settings(self) -> dict[str, Any]:
         hidden = {"source", "out", "resume", "force", "limits", "verbose"}
@@ -237,13 +239,13 @@ class _Job:
 
 
 def _reached(
-    chosen: Chosen | None, shrunk: Mapping[str, Any], request: PruneRequest
+    chosen: Chosen | None, shrunk: Mapping[str, Any], request: PruneRequest, judged: Verdict
 ) -> Reached | None:
     if chosen is not None:
         return Reached(
-            name=request.target or "",
+            name=chosen.target,
             asked=chosen.asked,
-            reached=chosen.reached,
+            reached=_judged(chosen.target, request.measure, judged) or chosen.reached,
             original=chosen.original,
         )
     share = request.share_of_zeros
@@ -252,25 +254,25 @@ def _reached(
     return Reached(name="sparsity", asked=share, reached=shrunk["sparsity"])
 
 
-def _chosen_before(
-    request: PruneRequest, facts: Mapping[str, Any], again: Mapping[str, Any]
-) -> Chosen | None:
-    """The target of a call that resumes: what can be told without measuring again."""
-    if request.macs is not None:
-        return Chosen(
-            kind="macs",
-            amount=1.0,
-            asked=request.macs.of(facts["macs"]),
-            reached=again["macs"],
-            original=facts["macs"],
-        )
-    if request.sparsity is not None:
-        before = sum(one["before"] for one in again["cuts"])
-        after = sum(one["after"] for one in again["cuts"])
-        return Chosen(
-            kind="sparsity", amount=1.0, asked=request.sparsity, reached=1 - after / before
-        )
+def _judged(target: Target, measure: Measure, verdict: Verdict) -> float | None:
+    """What a target that files were measured for came to in the files of the trained model."""
+    pair = next(one for one in verdict.pairs if one.precision == measure)
+    if target == "size" and pair.pruned is not None:
+        return pair.pruned.size_bytes
+    if target == "latency" and pair.latency is not None:
+        return pair.latency.value
     return None
+
+
+def _reaching(chosen: Chosen, cuts: Mapping[str, Any]) -> Chosen:
+    """What was chosen, with what the cut came to where no file had to be measured for it."""
+    if chosen.target == "macs":
+        return replace(chosen, reached=cuts["macs"])
+    if chosen.target == "sparsity":
+        before = sum(one["before"] for one in cuts["cuts"])
+        after = sum(one["after"] for one in cuts["cuts"])
+        return replace(chosen, reached=1 - after / before)
+    return chosen
 
 
 def _told(progress: Progress, event: str) -> None:

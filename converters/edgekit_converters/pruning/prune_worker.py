@@ -11,6 +11,7 @@ from typing import Any
 
 from edgekit.errors import CrashError
 from edgekit.keras_file import PRUNED_MEMBER
+from edgekit_converters.pruning import saved_plan
 from edgekit_converters.pruning.channel_stage import ChannelStage, Kind
 from edgekit_converters.pruning.compression import Compression
 from edgekit_converters.pruning.job import Job, save_checked
@@ -18,6 +19,7 @@ from edgekit_converters.pruning.keras2_stages import compress as compress_keras2
 from edgekit_converters.pruning.keras3_stages import compress
 from edgekit_converters.pruning.member import add_member
 from edgekit_converters.pruning.qat_ranges import save_ranges
+from edgekit_converters.pruning.saved_plan import SavedPlan
 
 _jobs: list[Job] = []
 _channels: list[ChannelStage] = []
@@ -39,27 +41,29 @@ def start(*, request: dict[str, Any], path: str, workspace: str) -> dict[str, An
     return facts
 
 
-def attempt(*, kind: Kind, amount: float, out: str) -> dict[str, Any]:
-    """Write the model with `amount` of `kind` left, cut and not trained, to the file `out`."""
+def attempt(*, kind: Kind, amount: float, out: str, story: str) -> dict[str, Any]:
+    """Write the model with `amount` of `kind` left, cut and not trained, as `save` would."""
     stage = _stage()
     made = stage.plan(kind, amount)
     save_checked(stage.cut(made.removed), Path(out), stage.job)
+    add_member(Path(out), PRUNED_MEMBER, story)  # files that are made of it have it, too
     return {"macs": made.macs, "parameters": made.parameters, "channels": made.channels}
 
 
-def cut(*, kind: Kind, amount: float, folder: str | None) -> dict[str, Any]:
+def cut(*, chosen: dict[str, Any], folder: str | None, digest: str) -> dict[str, Any]:
     """Cut the model so, for good; what was chosen is kept in `folder` for a call that resumes."""
     stage = _stage()
-    made = stage.plan(kind, amount)
+    removed = stage.plan(chosen["kind"], chosen["amount"]).removed
     if folder is not None:
-        stage.save_plan(made.removed, Path(folder))
-    return _cut(stage, made.removed)
+        saved_plan.save(SavedPlan(removed=removed, chosen=chosen), Path(folder), digest)
+    return _cut(stage, removed)
 
 
-def cut_again(*, folder: str) -> dict[str, Any] | None:
+def cut_again(*, folder: str, digest: str) -> dict[str, Any] | None:
     """Cut as an earlier call chose; None where it did not come so far."""
-    removed = _stage().saved_plan(Path(folder))
-    return None if removed is None else _cut(_stage(), removed)
+    stage = _stage()
+    plan = saved_plan.load(Path(folder), digest, stage.graph.channel_count)
+    return None if plan is None else _cut(stage, plan.removed) | {"chosen": plan.chosen}
 
 
 def shrink(*, folder: str, digest: str) -> dict[str, Any]:

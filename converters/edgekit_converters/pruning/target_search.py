@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.child import Child
 from edgekit.errors import UsageError
 from edgekit.progress import Progress
-from edgekit.prune_request import PruneRequest
+from edgekit.prune_request import PruneRequest, Target
 from edgekit.request import ConvertRequest
 from edgekit_converters.convert import convert
 from edgekit_converters.pruning.channel_stage import Kind
@@ -20,12 +20,16 @@ from edgekit_converters.workers import Workers
 
 _SECONDS = 1.0
 """Of samples for each file, at each try."""
+_VARIES_BYTES = 192
+"""The trained model's file may take so many more than the one that was tried: the numbers in its
+manifest are others, and what holds them is a multiple of 64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
     """What is to be cut, and what is known of the target."""
 
+    target: Target
     kind: Kind
     amount: float
     """As `edgekit_converters.pruning.choose.Target` wants it."""
@@ -45,6 +49,8 @@ class TargetSearch:
     original: Path
     calibrate: str | None
     """Samples for int8; random ones without."""
+    story: str
+    """JSON of how the model is made, which its files carry."""
     progress: Progress
 
     def choose(self, macs: int) -> Chosen:
@@ -57,11 +63,16 @@ class TargetSearch:
         request = self.request
         if request.sparsity is not None:
             return Chosen(
-                kind="sparsity", amount=request.sparsity, asked=request.sparsity, reached=0.0
+                target="sparsity",
+                kind="sparsity",
+                amount=request.sparsity,
+                asked=request.sparsity,
+                reached=0.0,
             )
         if request.macs is not None:
             asked = request.macs.of(macs)
             return Chosen(
+                target="macs",
                 kind="macs",
                 amount=request.macs.share or max(1.5, float(asked)),  # 1 is a share
                 asked=asked,
@@ -80,12 +91,13 @@ class TargetSearch:
         def size_of(share: float) -> float:
             return float(self._attempt("parameters", share).stat().st_size)
 
-        found = reach(asked, size_of, whole=whole)
+        found = reach(max(1, asked - _VARIES_BYTES), size_of, whole=whole)
         if not found.met:
             self._refuse(
                 f"--size {self.request.size}", f"{found.value:,.0f} bytes", "a larger file"
             )
         return Chosen(
+            target="size",
             kind="parameters",
             amount=found.amount,
             asked=asked,
@@ -114,7 +126,11 @@ class TargetSearch:
             asked = f"--latency {self.request.latency:g}x"
             self._refuse(asked, f"{found.value:.2f}x", "a larger ratio")
         return Chosen(
-            kind="macs", amount=found.amount, asked=self.request.latency, reached=found.value
+            target="latency",
+            kind="macs",
+            amount=found.amount,
+            asked=self.request.latency,
+            reached=found.value,
         )
 
     def _refuse(self, option: str, reached: str, advice: str) -> None:
@@ -126,7 +142,7 @@ class TargetSearch:
         self.progress.step(f"try {share:.0%} of the {'weights' if kind != 'macs' else 'work'}")
         tried = self.workspace / f"tried-{kind}-{share:.6f}.keras"  # children keep models by path
         try:
-            self.child.call("attempt", kind=kind, amount=share, out=str(tried))
+            self.child.call("attempt", kind=kind, amount=share, out=str(tried), story=self.story)
         except UsageError as error:  # it speaks of a share that nobody asked for
             asked = self.request.target_text
             message = (

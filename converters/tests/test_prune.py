@@ -1,0 +1,124 @@
+"""`edgekit prune` as a whole: interrupted, resumed, judged; and as a step of `convert`."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgekit
+from edgekit.errors import OutputError, UsageError
+from edgekit_converters.pruning import verdict_latency
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Which of three directions a point lies in: 600 points."""
+    random = np.random.default_rng(0)
+    y = np.arange(600) % 3
+    x = random.normal(0, 0.5, (600, 8)) + 2 * np.eye(8)[y]
+    path = tmp_path_factory.mktemp("data") / "points.npz"
+    np.savez(path, x=x.astype(np.float32), y=y)
+    return path
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compiled classifier of such points; its biases are not zero, as in one that was trained."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8,), name="point"),
+            layers.Dense(64, "relu", bias_initializer="random_normal"),
+            layers.Dense(64, "relu", bias_initializer="random_normal"),
+            layers.Dense(3, activation="softmax", name="scores"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    path: Path = tmp_path_factory.mktemp("net") / "net.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _short_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict_latency, "SECONDS", 0.2)
+
+
+def weights(path: Path) -> list[Any]:
+    import keras
+
+    return list(keras.saving.load_model(path).get_weights())
+
+
+def interrupted(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command, with Ctrl-C after the first epoch of training."""
+    command = [sys.executable, "-m", "edgekit", "prune", *words]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        told = []
+        for line in process.stderr:
+            told.append(line)
+            if "epoch 1/" in line:
+                os.killpg(process.pid, signal.SIGINT)
+        process.wait()
+        return subprocess.CompletedProcess(command, process.returncode, "", "".join(told))
+
+
+def test_an_interrupted_command_goes_on_and_meets_its_target(
+    net: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "small.keras"
+    stopped = interrupted(
+        str(net), "--size", "70%", "--data", str(data), "--epochs", "40", "-o", str(out)
+    )
+    assert stopped.returncode == 130, stopped.stderr
+    assert "the same command with --resume goes on" in stopped.stderr.splitlines()[-1]
+    assert not out.exists()
+    with pytest.raises(OutputError, match="add --resume"):
+        edgekit.prune(net, out, size="70%", data=data, epochs=40)
+    with pytest.raises(UsageError, match="holds the state of another job"):
+        edgekit.prune(net, out, size="80%", data=data, epochs=40, resume=True)
+
+    made = edgekit.prune(net, out, size="70%", data=data, epochs=40, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.keras"]
+    assert [one.epoch for one in made.history] == list(range(len(made.history)))
+    assert made.target is not None
+    assert made.target.is_met
+    assert made.verdict is not None
+    float32 = made.verdict.pairs[0]
+    assert float32.pruned is not None
+    assert float32.pruned.size_bytes == made.target.reached
+    assert float32.against is not None
+    assert float32.latency is not None
+
+    (file,) = edgekit.convert(out, out=tmp_path / "files")
+    story = edgekit.inspect(file.path).pruned
+    assert story is not None
+    assert (story["target"], story["source"]["name"]) == ("size 70%", "net.keras")
+
+
+def test_a_conversion_prunes_first(net: Path, data: Path, tmp_path: Path) -> None:
+    made = edgekit.convert(
+        net, out=tmp_path, quantize=["float32", "int8"], calibrate=data, prune="macs=50%"
+    )
+    assert [artifact.precision for artifact in made] == ["float32", "int8"]
+    kept = tmp_path / "net.pruned.keras"
+    assert len(weights(kept)[0][0]) < 64
+    compute = edgekit.inspect(made[1].path).compute
+    assert compute is not None
+    assert compute.multiply_adds <= 0.5 * (8 * 64 + 64 * 64 + 64 * 3)

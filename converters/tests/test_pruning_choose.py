@@ -264,6 +264,13 @@ def test_an_impossible_sparsity_says_what_can_go() -> None:
         plan(ranking(chain(8, 8)), Target(kind="sparsity", amount=0.99))
 
 
+def test_what_is_said_to_be_possible_can_be_asked_for() -> None:
+    ranked = ranking(chain(24, 24))
+    with pytest.raises(UsageError, match=r"only 95.83% go"):  # 46 of 48
+        plan(ranked, Target(kind="sparsity", amount=0.99))
+    assert plan(ranked, Target(kind="sparsity", amount=0.9583)).kept == (1, 1)
+
+
 @pytest.mark.parametrize(("kind", "amount"), [("sparsity", 1.0), ("sparsity", -0.1), ("macs", 0.0)])
 def test_amounts_out_of_range_are_refused(kind: Kind, amount: float) -> None:
     with pytest.raises(UsageError, match=f"--{kind}"):

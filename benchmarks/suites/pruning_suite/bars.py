@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .measure import Pair, Result
+from .numbers import signed
 
 LEAST_CUT = 0.35
 """Share of the raw bytes, and of p50, that has to go with half of the multiply-adds."""
@@ -21,6 +22,7 @@ class Miss:
     """A bar that is not reached."""
 
     task: str
+    kind: str
     precision: str
     what: str
 
@@ -37,7 +39,7 @@ def missed(results: Sequence[Result]) -> list[Miss]:
         else:  # there to be compared with
             continue
         misses += [
-            Miss(task=f"{result.task}, {result.kind}", precision=precision, what=what)
+            Miss(task=result.task, kind=result.kind, precision=precision, what=what)
             for precision, found in told
             for what in found
         ]
@@ -46,20 +48,20 @@ def missed(results: Sequence[Result]) -> list[Miss]:
 
 def _packed(pair: Pair) -> list[str]:
     share = pair.gzip_bytes[1] / pair.gzip_bytes[0]
-    return [f"gzipped {share:.0%}, not {MOST_GZIP:.0%}"] if share > MOST_GZIP else []
+    return [f"gzipped {signed(share - 1, '+.0%')}"] if share > MOST_GZIP else []
 
 
 def _smaller(pair: Pair) -> list[str]:
     told = []
     smaller = 1 - pair.size_bytes[1] / pair.size_bytes[0]
     if smaller < LEAST_CUT:
-        told.append(f"bytes -{smaller:.0%}, not -{LEAST_CUT:.0%}")
+        told.append(f"bytes {signed(-smaller, '+.0%')}")
     if 1 - pair.ratio.value < LEAST_CUT:
-        told.append(f"p50 -{1 - pair.ratio.value:.0%}, not -{LEAST_CUT:.0%}")
+        told.append(f"p50 {signed(pair.ratio.value - 1, '+.0%')}")
     return told
 
 
 def _lost(pair: Pair, most: float) -> list[str]:
     if -pair.difference.value > most + 1e-9:
-        return [f"accuracy {100 * pair.difference.value:+.2f} points, not {-100 * most:+.1f}"]
+        return [f"accuracy {100 * pair.difference.value:+.2f} points"]
     return []

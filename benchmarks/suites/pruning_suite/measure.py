@@ -70,25 +70,23 @@ class Result:
 
 def result(task: Task, kind: str, options: tuple[str, ...], cache: Path, *, reuse: bool) -> Result:
     """Prune `task` with `options`, and measure; `reuse` what is there already."""
-    folder = _folder(cache, task.name, kind)
+    folder = folder_of(cache, task.name, kind)
     folder.mkdir(parents=True, exist_ok=True)
-    pruned = _kept(folder / "prune.json", reuse, lambda: prune(task, options, folder))
+    pruned = kept(folder / "prune.json", reuse, lambda: prune(task, options, folder))
     models = {"original": task.model, "pruned": Path(pruned["path"])}
     made = {}
     for name, model in models.items():
         convert = partial(files, model, task, folder / name)
-        made[name] = _kept(folder / f"{name}.json", reuse, convert)
-    paths = [
-        artifact["path"] for conversion in made.values() for artifact in conversion["artifacts"]
-    ]
-    scores = _kept(folder / "scores.json", reuse, lambda: score(paths, task))
-    times = _kept(folder / "times.json", reuse, lambda: bench(paths))
+        made[name] = kept(folder / f"{name}.json", reuse, convert)
+    paths = [one["path"] for conversion in made.values() for one in conversion["artifacts"]]
+    scores = kept(folder / "scores.json", reuse, lambda: score(paths, task))
+    times = kept(folder / "times.json", reuse, lambda: bench(paths))
     return _result(task, kind, options, pruned, made, scores, times)
 
 
 def forget_times(cache: Path, name: str, kind: str) -> None:
     """Remove the times that were kept of a run; the next `result` takes them anew."""
-    (_folder(cache, name, kind) / "times.json").unlink(missing_ok=True)
+    (folder_of(cache, name, kind) / "times.json").unlink(missing_ok=True)
 
 
 def prune(task: Task, options: tuple[str, ...], folder: Path) -> dict[str, Any]:
@@ -100,12 +98,11 @@ def prune(task: Task, options: tuple[str, ...], folder: Path) -> dict[str, Any]:
     return told | {"seconds": time.monotonic() - started}
 
 
-def files(model: Path, task: Task, folder: Path) -> dict[str, Any]:
+def files(model: Path, task: Task, folder: Path, *options: str) -> dict[str, Any]:
     """What ``edgekit convert --json`` says of the float32 and int8 TFLite files."""
     wanted = ["--to", "tflite", "--quantize", ",".join(PRECISIONS), "-o", str(folder), "--force"]
-    return edgekit(
-        "convert", str(model), *wanted, "--calibrate", f"{task.data}:train", *task.on_data
-    )
+    data = ["--calibrate", f"{task.data}:train", *task.on_data]
+    return edgekit("convert", str(model), *wanted, *data, *options)
 
 
 def score(paths: list[str], task: Task) -> dict[str, Any]:
@@ -145,11 +142,12 @@ def edgekit(*arguments: str) -> dict[str, Any]:
     return document
 
 
-def _folder(cache: Path, name: str, kind: str) -> Path:
+def folder_of(cache: Path, name: str, kind: str) -> Path:
+    """Where what is made of a model that way is kept."""
     return cache / "pruned" / f"{name}.{kind}"
 
 
-def _kept(path: Path, reuse: bool, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def kept(path: Path, reuse: bool, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What is in the file at `path`; it is made where it is missing, or not to be used again."""
     if not (reuse and path.exists()):
         path.write_text(json.dumps(make(), indent=1))
@@ -186,25 +184,38 @@ def _result(
 def _pair(
     precision: str, made: dict[str, dict[str, Any]], scores: dict[str, Any], times: dict[str, Any]
 ) -> Pair:
-    first, second = (
-        next(one for one in made[name]["artifacts"] if one["precision"] == precision)
-        for name in ("original", "pruned")
-    )
-    rows = [row["path"] for row in times["rows"]]
-    at, to = rows.index(second["path"]), rows.index(first["path"])
-    ratio = next(one for one in times["ratios"] if (one["row"], one["to"]) == (at, to))
+    first, second = both(precision, made)
+    ratio, p50_before, p50_after = ratio_of(first, second, times)
     before, after = scores["files"]
     against = after["against_first"]
     return Pair(
         precision=precision,
         size_bytes=(first["size_bytes"], second["size_bytes"]),
         gzip_bytes=(first["gzip_bytes"], second["gzip_bytes"]),
-        p50_ns=(times["rows"][to]["p50_ns"], times["rows"][at]["p50_ns"]),
-        ratio=_span(ratio),
+        p50_ns=(p50_before, p50_after),
+        ratio=ratio,
         accuracy=(_span(before["accuracy"]), _span(after["accuracy"])),
         difference=_span(against["difference"]),
         changed=against["changed"]["value"],
     )
+
+
+def both(precision: str, made: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The file of the original, and that of the other model."""
+    return tuple(
+        next(one for one in made[name]["artifacts"] if one["precision"] == precision)
+        for name in ("original", "pruned")
+    )
+
+
+def ratio_of(
+    first: dict[str, Any], second: dict[str, Any], times: dict[str, Any]
+) -> tuple[Span, float, float]:
+    """p50 of the second over that of the first, and both."""
+    rows = [row["path"] for row in times["rows"]]
+    at, to = rows.index(second["path"]), rows.index(first["path"])
+    ratio = next(one for one in times["ratios"] if (one["row"], one["to"]) == (at, to))
+    return _span(ratio), times["rows"][to]["p50_ns"], times["rows"][at]["p50_ns"]
 
 
 def _span(found: dict[str, Any]) -> Span:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .bars import Miss
+from .bars import LEAST_CUT, MOST_GZIP, MOST_LOST, MOST_LOST_WITH_ZEROS, Miss
+from .floor import Floor
 from .measure import Pair, Result, Span
+from .numbers import signed
 
 BEGIN = "<!-- measured: begin; written by benchmarks/suites/pruning.py -->"
 END = "<!-- measured: end -->"
@@ -23,7 +25,12 @@ def write(page: Path, tables: str) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}")
 
 
-def tables(results: Sequence[Result], misses: Sequence[Miss], date: str) -> str:
+def tables(
+    results: Sequence[Result],
+    misses: Sequence[Miss],
+    floors: Mapping[str, Sequence[Floor]],
+    date: str,
+) -> str:
     """Both tables, what is missed, and where it was measured, as Markdown."""
     first = results[0]
     doubts = sorted({doubt for result in results for doubt in result.doubts})
@@ -38,11 +45,12 @@ def tables(results: Sequence[Result], misses: Sequence[Miss], date: str) -> str:
         parts.append(structured_table(structured))
     if others:
         parts.append(zeros_table(others))
-    if misses:
-        told = "\n".join(f"- {one.task}, {one.precision}: {one.what}" for one in misses)
-        parts.append(f"Not reached:\n\n{told}")
-    else:
-        parts.append("All bars are reached.")
+    parts.append(
+        f"The bars: with half of the multiply-adds, {LEAST_CUT:.0%} less bytes and p50, and at "
+        f"most {100 * MOST_LOST} points lost; with zeros and clusters, gzipped int8 files of at "
+        f"most {MOST_GZIP:.0%} of the original's, and {100 * MOST_LOST_WITH_ZEROS:.0f} point lost."
+    )
+    parts.append(misses_table(misses, floors) if misses else "All are reached.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -78,6 +86,24 @@ def zeros_table(results: Sequence[Result]) -> str:
     return "\n".join(rows)
 
 
+def misses_table(misses: Sequence[Miss], floors: Mapping[str, Sequence[Floor]]) -> str:
+    """What is not reached, beside what no pruning can take."""
+    rows = [
+        "| not reached | file | what | with one channel left in every group |",
+        "| --- | --- | --- | --- |",
+    ]
+    for task, kind, precision in dict.fromkeys((m.task, m.kind, m.precision) for m in misses):
+        of = (task, kind, precision)
+        told = ", ".join(m.what for m in misses if (m.task, m.kind, m.precision) == of)
+        floor = next((one for one in floors.get(task, ()) if one.precision == precision), None)
+        least = ""
+        if floor is not None and kind == "structured":
+            size = signed(floor.size_share - 1, "+.0%")
+            least = f"bytes {size}, p50 {signed(floor.ratio.value - 1, '+.0%')}"
+        rows.append(f"| {task}, {kind} | {precision} | {told} | {least} |")
+    return "\n".join(rows)
+
+
 def _accuracy(pair: Pair) -> list[str]:
     before, after = (f"{100 * span.value:.2f} %" for span in pair.accuracy)
     return [f"{before} → {after}", _span(pair.difference, 100, "+.2f")]
@@ -93,7 +119,7 @@ def _times(pair: Pair) -> str:
 
 def _bytes(pair: tuple[int, int]) -> str:
     before, after = pair
-    return f"{_count(before)} → {_count(after)}, {_signed(100 * (after / before - 1), '+.0f')} %"
+    return f"{_count(before)} → {_count(after)}, {signed(100 * (after / before - 1), '+.0f')} %"
 
 
 def _count(number: int) -> str:
@@ -109,11 +135,5 @@ def _share(pair: tuple[int, int]) -> str:
 
 
 def _span(span: Span, times: float, form: str, unit: str = "") -> str:
-    value, low, high = (_signed(times * one, form) for one in (span.value, span.low, span.high))
+    value, low, high = (signed(times * one, form) for one in (span.value, span.low, span.high))
     return f"{value}{unit} ({low}..{high})"
-
-
-def _signed(number: float, form: str) -> str:
-    """Without a sign where it is 0 as it is shown."""
-    told = format(number, form)
-    return told if float(told) else told[1:]

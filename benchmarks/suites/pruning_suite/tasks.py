@@ -54,7 +54,7 @@ NETWORKS = {
     ),
     "mobilenet": _Plan(
         about="MobileNetV2, 12 blocks; Fashion-MNIST",
-        training="--epochs 5 --batch-size 128 --learning-rate 0.002",
+        training="--multiple-of 16 --epochs 5 --batch-size 128 --learning-rate 0.002",
     ),
 }
 SMALL = {

@@ -6,6 +6,7 @@ plan(ranking, Target(kind="macs", amount=0.5)).removed      # a mask, for cut()
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -254,11 +255,12 @@ def _out_of_reach(ranking: Ranking, target: Target) -> UsageError:
     whole, stays = _whole(ranking.graph, target), _stays(least, target)
     what = _WORDS[target.kind]
     if target.kind == "sparsity":
-        most = f"{100 * (1 - stays / whole):.3g}%"
+        most = f"{math.floor(10_000 * (1 - stays / whole)) / 100:g}%"  # what can be asked for
         return UsageError(
             f"{target}: even with one channel left everywhere only {most} go; ask for less"
         )
-    left = f"{100 * stays / whole:.3g}% of the" if target.amount <= 1 else f"{stays:,}"
+    share = f"{math.ceil(10_000 * stays / whole) / 100:g}% of the"
+    left = share if target.amount <= 1 else f"{stays:,}"
     return UsageError(
         f"{target}: even with one channel left everywhere {left} {what} remain; ask for more"
     )

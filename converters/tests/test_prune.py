@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit.errors import OutputError, UsageError
+from edgekit.errors import ConversionError, OutputError, UsageError
 from edgekit_converters.pruning import verdict_latency
 
 pytestmark = [
@@ -122,3 +122,42 @@ def test_a_conversion_prunes_first(net: Path, data: Path, tmp_path: Path) -> Non
     compute = edgekit.inspect(made[1].path).compute
     assert compute is not None
     assert compute.multiply_adds <= 0.5 * (8 * 64 + 64 * 64 + 64 * 3)
+
+
+def test_several_inputs_and_outputs_are_trained_and_judged(tmp_path: Path) -> None:
+    import keras
+
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(400, 8)), random.normal(size=(400, 4))
+    np.savez(
+        tmp_path / "data.npz", a=a.astype("f4"), b=b.astype("f4"), y=(a.sum(1) > 0).astype(int)
+    )
+    layers = keras.layers
+    inputs = [keras.Input((8,), name="a"), keras.Input((4,), name="b")]
+    x = layers.Concatenate()([layers.Dense(32, "relu")(one) for one in inputs])
+    x = layers.Dense(32, "relu")(x)
+    outputs = [layers.Dense(2, "softmax", name="sign")(x), layers.Dense(1, name="other")(x)]
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", {"sign": "sparse_categorical_crossentropy"})
+    model.save(tmp_path / "two.keras")
+
+    made = edgekit.prune(
+        tmp_path / "two.keras",
+        tmp_path / "small.keras",
+        size="70%",
+        data=tmp_path / "data.npz",
+        epochs=2,
+    )
+    assert made.verdict is not None
+    for pair in made.verdict.pairs:
+        assert pair.pruned is not None
+        assert pair.pruned.accuracy is not None
+    assert any("only the output 'sign' is trained" in warning for warning in made.warnings)
+
+
+def test_a_loss_that_is_lost_at_once_is_an_error_and_leaves_nothing(
+    net: Path, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConversionError, match=r"net.keras: prune: stopped in epoch 1: .* a lower"):
+        edgekit.prune(net, tmp_path / "o.keras", macs="50%", data=data, learning_rate=1e30)
+    assert list(tmp_path.iterdir()) == []

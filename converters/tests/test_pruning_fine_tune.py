@@ -167,7 +167,7 @@ def test_it_stops_when_nothing_gets_better(keras3: Any, data: TrainingData) -> N
     assert history.best == 0
     assert history.stopped == (
         "stopped after epoch 2: 2 epochs without a lower validation loss; "
-        "the model is kept as it came"
+        "the weights are as they were before training"
     )
     assert all(map(np.array_equal, model.get_weights(), kept))
 
@@ -183,7 +183,7 @@ def test_a_loss_that_is_nan_from_the_start_leaves_the_model_alone(
     )
     assert history.stopped == (
         "stopped in epoch 1: the loss is no longer a finite number; "
-        "the model is kept as it came; try a lower --learning-rate"
+        "the weights are as they were before training; try a lower --learning-rate"
     )
     assert all(map(np.array_equal, model.get_weights(), kept))
 

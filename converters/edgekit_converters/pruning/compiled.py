@@ -175,7 +175,7 @@ def _compile_config(model: Any) -> Mapping[str, Any]:
 
 def _of_one_output(stored: Any, model: Any, given: str | None, name: str) -> tuple[Any | None, int]:
     """The loss, and the output it is for."""
-    names = _output_names(model)
+    names = output_names(model)
     if isinstance(stored, dict) and "class_name" not in stored:
         trained = {key: loss for key, loss in stored.items() if loss is not None}
         if len(trained) == 1 and next(iter(trained)) in names:
@@ -196,7 +196,8 @@ def _of_one_output(stored: Any, model: Any, given: str | None, name: str) -> tup
     return stored or None, 0
 
 
-def _output_names(model: Any) -> list[str]:
+def output_names(model: Any) -> list[str]:
+    """Names of the outputs, in their order; ``output`` where the model tells none."""
     names = list(getattr(model, "output_names", None) or [])
     return [str(name) for name in names] or ["output"]
 
@@ -253,7 +254,7 @@ def _are_shares(seen: NDArray[Any], *, summed: bool) -> bool:
 
 
 def _stored_metrics(stored: Any, model: Any, output: int, keras: Any) -> list[Any]:
-    names = _output_names(model)
+    names = output_names(model)
     if isinstance(stored, dict) and "class_name" not in stored:
         stored = stored.get(names[output])
     if isinstance(stored, list | tuple) and any(isinstance(s, list | tuple) for s in stored):

@@ -29,6 +29,7 @@ class Compression:
     best: int | None = None
     """The epoch of the last stage whose weights the model has; None without training."""
     stopped: str = ""
+    warnings: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Of activations, by layer, where they were learned."""
 
@@ -73,6 +74,9 @@ def collected(
         ),
         best=histories[-1][1].best if histories else None,
         stopped="; ".join(stopped),
+        warnings=tuple(
+            f"{stage}: {history.stopped}" for stage, history in histories if history.is_lost
+        ),
         ranges=ranges or {},
     )
 

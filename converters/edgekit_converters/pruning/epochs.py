@@ -56,6 +56,7 @@ class Follower:
         self._best_weights: list[Array] = []
         self._best_states: list[dict[str, Array]] = []
         self._stopped = ""
+        self._is_lost = False
         self._waited = 0
         self._batch = 0
         self._began = self._told = time.monotonic()
@@ -136,6 +137,7 @@ class Follower:
             epochs=tuple(self._epochs),
             best=self._best.number,
             stopped=self._stopped,
+            is_lost=self._is_lost,
             notes=tuple(notes),
         )
 
@@ -192,6 +194,7 @@ class Follower:
             raise _StopNow
 
     def _stop_lost(self) -> None:
+        self._is_lost = True
         self._stopped = (
             f"stopped in epoch {self.done + 1}: the loss is no longer a finite number; "
             f"{self._kept()}; {_LOWER_RATE}"
@@ -200,7 +203,7 @@ class Follower:
 
     def _kept(self) -> str:
         if self._best.number == 0:
-            return "the model is kept as it came"
+            return "the weights are as they were before training"
         return f"epoch {self._best.number} is kept"
 
     def _keep(self, epoch: Epoch) -> None:

@@ -57,6 +57,8 @@ class History:
     """The number of the epoch whose weights the model has now; 0: it is as it came."""
     stopped: str = ""
     """Why it ended before the last epoch; empty if it did not."""
+    is_lost: bool = False
+    """Whether that is since the loss was no longer a finite number."""
     notes: tuple[str, ...] = ()
     """What was assumed: the loss, the optimizer; a sentence each."""
 
@@ -67,6 +69,7 @@ class History:
             "epochs": [epoch.to_dict() for epoch in self.epochs],
             "best": self.best,
             "stopped": self.stopped,
+            "is_lost": self.is_lost,
             "notes": list(self.notes),
         }
 

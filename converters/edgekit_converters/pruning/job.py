@@ -120,7 +120,7 @@ class Job:
             DataError: a sample cannot be read.
         """
         if self.data is None:
-            return {"calibrate": None, "test": None}
+            return {"calibrate": None, "test": None, "prepared": ()}
         rows = self.data.train
         chosen = np.sort(np.random.default_rng(0).permutation(rows)[:CALIBRATION])
         arrays = self.data.samples(chosen)
@@ -128,7 +128,11 @@ class Job:
         calibrate = self.workspace / "calibrate.npz"
         samples.save(dict(zip(names, arrays, strict=True)), calibrate)
         tested = self.data.save_test(self.workspace / "test.npz")
-        return {"calibrate": str(calibrate), "test": str(tested)}
+        return {
+            "calibrate": str(calibrate),
+            "test": str(tested),
+            "prepared": [f"{name}:none" for name in names] if len(names) > 1 else ["none"],
+        }
 
     def _translate(self) -> None:
         from edgekit_converters.pruning.translate import to_keras3

@@ -115,6 +115,8 @@ class _Job:
         chosen, cuts = self._cut(facts)
         progress.step(self._what())
         shrunk = self.child.call("shrink", folder=str(self.checkpoint), digest=self.digest)
+        for warning in shrunk["warnings"]:
+            progress.note(f"WARNING {warning}")
         progress.step(f"save {self.target.name}")
         result = self.workspace / f"result{self.target.suffix}"
         self.child.call("save", out=str(result), story=self._story(shrunk["sparsity"]))
@@ -126,7 +128,8 @@ class _Job:
                 train=samples["calibrate"],
                 test=samples["test"],
                 test_name=request.test or request.data,
-                preprocess=("none",) if samples["test"] else (),
+                preprocess=tuple(samples["prepared"]),
+                output=facts["output"],
                 custom_objects=request.custom_objects,
                 trust=request.trust,
                 limits=request.limits,
@@ -167,7 +170,7 @@ class _Job:
             best=shrunk["best"],
             stopped=shrunk["stopped"],
             notes=tuple(shrunk["notes"]),
-            warnings=tuple(facts["warnings"]),
+            warnings=(*facts["warnings"], *shrunk["warnings"]),
             verdict=judged,
             settings=self._settings(),
         )
@@ -191,6 +194,7 @@ class _Job:
             workspace=self.workspace,
             original=self.path,
             calibrate=facts["samples"]["calibrate"],
+            prepared=tuple(facts["samples"]["prepared"]),
             story=self._story(None),
             progress=self.progress,
         )

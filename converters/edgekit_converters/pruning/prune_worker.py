@@ -20,6 +20,7 @@ from edgekit_converters.pruning.keras3_stages import compress
 from edgekit_converters.pruning.member import add_member
 from edgekit_converters.pruning.qat_ranges import save_ranges
 from edgekit_converters.pruning.saved_plan import SavedPlan
+from edgekit_converters.pruning.training_stage import trained_output
 
 _jobs: list[Job] = []
 _channels: list[ChannelStage] = []
@@ -34,6 +35,7 @@ def start(*, request: dict[str, Any], path: str, workspace: str) -> dict[str, An
         "source_framework": job.loaded.framework,
         "warnings": job.warnings,
         "samples": job.save_samples(),
+        "output": trained_output(job),
     }
     if job.request.method.is_structured and job.request.prunes:
         _channels[:] = [ChannelStage.open(job)]
@@ -84,6 +86,7 @@ def shrink(*, folder: str, digest: str) -> dict[str, Any]:
         "history": made.history,
         "best": made.best,
         "stopped": made.stopped,
+        "warnings": made.warnings,
     }
 
 

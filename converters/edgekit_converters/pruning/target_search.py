@@ -49,6 +49,8 @@ class TargetSearch:
     original: Path
     calibrate: str | None
     """Samples for int8; random ones without."""
+    prepared: tuple[str, ...]
+    """That they need no preprocessing any more."""
     story: str
     """JSON of how the model is made, which its files carry."""
     progress: Progress
@@ -158,7 +160,7 @@ class TargetSearch:
             out=out,
             precisions=(self.request.measure,),
             calibrate=self.calibrate or "random",
-            preprocess=("none",) if self.calibrate else (),
+            preprocess=self.prepared,
             custom_objects=self.request.custom_objects,
             trust=self.request.trust,
             tolerances=("relative_error=1e9", "flips=1"),  # not trained, it is no good yet

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.child_main import tell
+from edgekit.errors import ConversionError, UsageError
 from edgekit.prune_request import PruneRequest
+from edgekit_converters.pruning.compiled import goal, output_names
 from edgekit_converters.pruning.fine_tune import Projection, fine_tune
 from edgekit_converters.pruning.history import History
 from edgekit_converters.pruning.job import Job
@@ -28,6 +30,29 @@ def settings_of(request: PruneRequest) -> TrainingSettings:
         batch_size=request.batch_size,
         temperature=request.temperature,
     )
+
+
+def trained_output(job: Job) -> str | None:
+    """Which of several outputs is trained, and so is what can be scored; None where there is one.
+
+    Raises:
+        UsageError: it is to be trained, and nothing says which.
+    """
+    names = output_names(job.model)
+    if len(names) == 1 or job.data is None:
+        return None
+    try:
+        trained = names[goal(job.model, settings_of(job.request), job.keras, name=job.name).output]
+    except UsageError:
+        if job.request.epochs_to_train:
+            raise
+        return None
+    others = ", ".join(name for name in names if name != trained)
+    job.warnings.append(
+        f"only the output {trained!r} is trained and scored; what it shares with {others} changes, "
+        "too, so look at what became of that"
+    )
+    return trained
 
 
 def keep(line: str) -> None:
@@ -56,11 +81,12 @@ def train(
     """Train `model` in place, with a checkpoint after each epoch in ``folder/stage``.
 
     Raises:
+        ConversionError: the loss became NaN or infinite before any epoch was over.
         EdgekitError: as `fine_tune`.
     """
     assert job.data is not None
     request = job.request
-    return fine_tune(
+    history = fine_tune(
         model,
         job.data,
         settings_of(request),
@@ -74,3 +100,7 @@ def train(
         tick=tell,
         name=job.name,
     )
+    if history.is_lost and not history.epochs:
+        message = f"{job.name}: {stage}: {history.stopped}"
+        raise ConversionError(message)
+    return history

@@ -40,6 +40,8 @@ class VerdictSettings:
     """What the result calls it; a temporary file has no name that says anything."""
     preprocess: tuple[str, ...] = ()
     """How both become input; ``("none",)`` or nothing where they are prepared already."""
+    output: str | None = None
+    """Which output is scored, where there are several."""
     custom_objects: Path | None = None
     trust: bool = False
     limits: Limits = field(default_factory=Limits)
@@ -172,6 +174,7 @@ class _Judge:
         request = EvaluateRequest(
             files=(original.artifacts[precision].path, pruned.artifacts[precision].path),
             data=self.settings.test,
+            output=self.settings.output,
             preprocess=self.settings.preprocess,
             custom_objects=self.settings.custom_objects,
             trust=self.settings.trust,

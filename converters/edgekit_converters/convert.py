@@ -27,6 +27,7 @@ from edgekit.recipe import CALIBRATED, SUFFIX, Format, Precision
 from edgekit.request import ConvertRequest
 from edgekit_converters.finish import Finisher, Made
 from edgekit_converters.origin import Origin, float_file, open_origin
+from edgekit_converters.tflite_quantize import IS_QUANTIZED
 from edgekit_converters.workers import Workers
 from edgekit_converters.workspace import workspace
 
@@ -245,6 +246,8 @@ class _Job:
             message = f"{why} (TensorFlow's own quantizer: {self._told(second)})"
             raise ConversionError(message) from second
         note = f"quantized by TensorFlow's converter, since: {why}"
+        if IS_QUANTIZED in why and self.origin.framework == "tf_keras":
+            note = "with the ranges that were learned in training, by TensorFlow's converter"
         notes = [*made.notes, note]
         if self.origin.learned is not None:
             notes.append("the ranges learned in training are not used by it")

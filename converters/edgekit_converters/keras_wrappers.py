@@ -1,4 +1,4 @@
-"""Layers that tensorflow-model-optimization wraps around others, and leaves in saved models."""
+"""Load models in which tensorflow-model-optimization has left its wrappers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 
 from edgekit._lazy import need
-
-_QUANTIZATION = {"QuantizeLayer", "QuantizeWrapper", "QuantizeWrapperV2"}
-_CLUSTERING = {"ClusterWeights", "ClusterWeightsMHA"}
-_PRUNING = {"PruneLowMagnitude"}
+from edgekit.optimization_wrappers import CLUSTERING, PRUNING, QUANTIZATION, short
 
 
 def trained_with_quantization(classes: Collection[str]) -> bool:
     """Whether these custom classes are those of quantization-aware training."""
-    return bool(_QUANTIZATION & _short(classes))
+    return bool(QUANTIZATION & _short(classes))
 
 
 def known_wrappers(classes: Collection[str]) -> AbstractContextManager[object]:
@@ -24,13 +21,13 @@ def known_wrappers(classes: Collection[str]) -> AbstractContextManager[object]:
         MissingDependencyError: the model is wrapped, and the package is not installed.
     """
     names = _short(classes)
-    if not names & (_QUANTIZATION | _CLUSTERING | _PRUNING):
+    if not names & (QUANTIZATION | CLUSTERING | PRUNING):
         return nullcontext()
     optimization = need("tensorflow_model_optimization", extra="keras2")
     scope: AbstractContextManager[object]
-    if names & _QUANTIZATION:
+    if names & QUANTIZATION:
         scope = optimization.quantization.keras.quantize_scope()
-    elif names & _CLUSTERING:
+    elif names & CLUSTERING:
         scope = optimization.clustering.keras.cluster_scope()
     else:
         scope = optimization.sparsity.keras.prune_scope()
@@ -38,4 +35,4 @@ def known_wrappers(classes: Collection[str]) -> AbstractContextManager[object]:
 
 
 def _short(classes: Collection[str]) -> set[str]:
-    return {name.rpartition(".")[2] for name in classes}
+    return set(map(short, classes))

@@ -37,6 +37,9 @@ from edgekit_converters.tflite_storage import storable, store
 
 __all__ = ["Calibration", "Candidate", "LeftInFloat", "calibrate", "operators", "quantize"]
 
+IS_QUANTIZED = "is quantized already"
+"""What is said of a source that is no float file; one of a model trained for int8 is neither."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -167,7 +170,7 @@ def _refuse_quantized(model: Any, source: Path) -> None:
             scaled = tensor.quantization is not None and tensor.quantization.scale is not None
             if tensor.type in small and (scaled or tensor.type == fb.FLOAT16):
                 message = (
-                    f"{source.name}: is quantized already ({small[tensor.type]}); "
+                    f"{source.name}: {IS_QUANTIZED} ({small[tensor.type]}); "
                     "give the float32 file it was made from"
                 )
                 raise SourceError(message)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from edgekit import keras_config
 from edgekit.child import Child, Limits
 from edgekit.errors import CrashError, MissingDependencyError, SourceError
+from edgekit.keras_weights import PRUNED_ATTRIBUTE
 from edgekit.mapped_file import unreadable
 from edgekit.source_kind import sniff
 from edgekit.tensors import TensorSpec
@@ -37,7 +38,7 @@ class KerasFacts:
         outputs: as `inputs`.
         operator_counts: TensorFlow operations, of a SavedModel only.
         parameters: numbers in all weights, without the optimizer's; None when not counted.
-        pruned: how edgekit pruned it, in a `.keras` file; None if it did not.
+        pruned: how edgekit pruned it; None if it did not.
         notes: what could not be found out, and why.
     """
 
@@ -94,7 +95,10 @@ def _read_h5(path: Path) -> KerasFacts:
         told = child.call("attributes", path=str(path.resolve()))
         parameters, notes = _count(child, path)
     config = _parsed(path, told["model_config"])
-    return _facts("h5", told["keras_version"], config, parameters, notes)
+    facts = _facts("h5", told["keras_version"], config, parameters, notes)
+    story = told[PRUNED_ATTRIBUTE]
+    pruned = None if story is None else _parsed(path, story)
+    return replace(facts, pruned=pruned if isinstance(pruned, dict) else None)
 
 
 def _read_archive(path: Path, *, count_parameters: bool) -> KerasFacts:

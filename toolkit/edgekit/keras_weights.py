@@ -13,6 +13,8 @@ from edgekit.errors import SourceError
 _STATE = ("optimizer", "optimizer_weights", "metrics", "compile_metrics", "loss_tracker")
 """Top-level groups that belong to training, not to the model."""
 _LONGEST_CONFIG = 32 << 20
+PRUNED_ATTRIBUTE = "edgekit_pruned"
+"""How edgekit pruned a model, within its `.h5` file; Keras ignores it."""
 
 
 class _Window(io.RawIOBase):
@@ -46,6 +48,8 @@ class _Window(io.RawIOBase):
 def attributes(path: str) -> dict[str, str | None]:
     """The root attributes of a whole-model .h5: ``model_config``, ``keras_version``, ``backend``.
 
+    Also ``edgekit_pruned``, of a file that `edgekit prune` made.
+
     Raises:
         SourceError: not readable as HDF5, or without ``model_config``.
     """
@@ -54,7 +58,7 @@ def attributes(path: str) -> dict[str, str | None]:
         with h5py.File(path, "r") as file:
             found = {
                 name: _text(file.attrs[name]) if name in file.attrs else None
-                for name in ("model_config", "keras_version", "backend")
+                for name in ("model_config", "keras_version", "backend", PRUNED_ATTRIBUTE)
             }
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise _damaged(path, error) from None

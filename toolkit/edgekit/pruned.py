@@ -89,6 +89,8 @@ class EpochRecord:
     """From 1 on; 0 is the model before it, which was validated only."""
     values: Mapping[str, float]
     """``loss``, ``val_loss`` and the metrics, under Keras' names."""
+    stage: str = ""
+    """``prune``, ``cluster`` or ``quantize``: epochs are counted anew in each."""
     progress: str = ""
     """What was held meanwhile: ``sparsity 63.2%``."""
     seconds: float | None = None
@@ -102,6 +104,7 @@ class EpochRecord:
         return cls(
             epoch=plain["number"],
             values={name: value for name, value in values.items() if value is not None},
+            stage=plain.get("stage", ""),
             progress=", ".join(part for part in plain.get("progress", ()) if part),
             seconds=plain.get("seconds"),
         )
@@ -109,6 +112,7 @@ class EpochRecord:
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
+            "stage": self.stage,
             "epoch": self.epoch,
             "values": {name: _finite(value) for name, value in self.values.items()},
             "progress": self.progress,

@@ -134,6 +134,7 @@ class _Job:
                 trust=request.trust,
                 limits=request.limits,
                 verbose=request.verbose,
+                is_quantized=facts["framework"] == "tf_keras" and request.qat,
                 on=request.on,
             ),
             workspace=self.workspace,

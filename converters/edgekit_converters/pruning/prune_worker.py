@@ -11,6 +11,7 @@ from typing import Any
 
 from edgekit.errors import CrashError
 from edgekit.keras_file import PRUNED_MEMBER
+from edgekit.keras_weights import PRUNED_ATTRIBUTE
 from edgekit_converters.pruning import saved_plan
 from edgekit_converters.pruning.channel_stage import ChannelStage, Kind
 from edgekit_converters.pruning.compression import Compression
@@ -101,6 +102,11 @@ def save(*, out: str, story: str) -> None:
         add_member(path, PRUNED_MEMBER, story)
         if _made and _made[0].ranges:
             save_ranges(path, _made[0].ranges)
+    else:
+        import h5py
+
+        with h5py.File(path, "r+") as file:
+            file.attrs[PRUNED_ATTRIBUTE] = story
 
 
 def _cut(stage: ChannelStage, removed: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import edgekit
 from edgekit import scoring
@@ -25,6 +24,7 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
 STEPS = 4
 """Of progress that `verdict` reports, at most."""
 _NO_LABELS = "no data with labels"
+_FOR_INT8 = "trained for int8, it rounds in a float32 file, too, which is of no use"
 _ON_NOISE = "int8 was calibrated on random numbers; give real data with --data"
 
 
@@ -46,6 +46,9 @@ class VerdictSettings:
     trust: bool = False
     limits: Limits = field(default_factory=Limits)
     verbose: bool = False
+    is_quantized: bool = False
+    """Whether tensorflow-model-optimization trained the pruned model for int8, so that it rounds in
+    any file: shapes are the original's, and a float32 file would say nothing."""
     latency: bool = True
     """Whether latency is measured at all."""
     on: str | None = None
@@ -79,15 +82,15 @@ def verdict(
         workers = Workers(settings.limits, verbose=settings.verbose, on_event=progress.detail)
     with workers:
         made = [
-            judge.files(name, model, workers)
-            for name, model in (("original", original), ("pruned", pruned))
+            judge.files("original", original, workers, PRECISIONS),
+            judge.files("pruned", pruned, workers, judge.wanted),
         ]
     scores = {precision: judge.scores(precision, *made) for precision in PRECISIONS}
     latencies = judge.latencies(made)
     first = scores["float32"].evaluation or scores["int8"].evaluation
     return Verdict(
-        parameters=_both([_parameters(original), _parameters(pruned)]),
-        multiply_adds=_both([_multiply_adds(files) for files in made]),
+        parameters=_both(_parameters(original), _parameters(pruned), same=settings.is_quantized),
+        multiply_adds=_both(*map(_multiply_adds, made), same=settings.is_quantized),
         pairs=tuple(
             _pair(precision, made, scores[precision], latencies) for precision in PRECISIONS
         ),
@@ -137,14 +140,21 @@ class _Judge:
             return ("int8 files are calibrated on random numbers, as there are no data",)
         return ()
 
-    def files(self, name: str, model: Path, workers: Workers) -> _Files:
+    @property
+    def wanted(self) -> tuple[Precision, ...]:
+        """Files that are made of the pruned model."""
+        return ("int8",) if self.settings.is_quantized else PRECISIONS
+
+    def files(
+        self, name: str, model: Path, workers: Workers, wanted: tuple[Precision, ...]
+    ) -> _Files:
         """``NAME.float32.tflite`` and ``NAME.int8.tflite``, as far as they can be made."""
         self.progress.step(f"convert the {name} model")
         out = self.workspace / name
         request = ConvertRequest(
             source=model,
             out=out,
-            precisions=PRECISIONS,
+            precisions=wanted,
             calibrate=self.calibration,
             preprocess=self.settings.preprocess,
             custom_objects=self.settings.custom_objects,
@@ -156,10 +166,11 @@ class _Judge:
         try:
             done = convert(request, Quiet(self.progress), workers=workers)
         except EdgekitError as error:
-            return _Files(errors=dict.fromkeys(PRECISIONS, str(error)))
+            return _Files(errors=dict.fromkeys(wanted, str(error)))
+        unwanted = dict.fromkeys(PRECISIONS, _FOR_INT8)
         return _Files(
             artifacts={made.precision: made for made in done.artifacts},
-            errors={failure.precision: failure.error for failure in done.failures},
+            errors=unwanted | {failure.precision: failure.error for failure in done.failures},
         )
 
     def scores(self, precision: str, original: _Files, pruned: _Files) -> _Scores:
@@ -195,7 +206,7 @@ class _Judge:
     def latencies(self, made: Sequence[_Files]) -> Latencies:
         files = [artifact.path for files in made for artifact in files.artifacts.values()]
         if not self.settings.latency or not any(
-            all(precision in files.artifacts for files in made) for precision in PRECISIONS
+            all(precision in files.artifacts for files in made) for precision in self.wanted
         ):
             return Latencies(reason="not asked for" if not self.settings.latency else "no files")
         self.progress.step("measure latency, all files in turn")
@@ -279,10 +290,12 @@ def _multiply_adds(files: _Files) -> int | None:
     artifact = files.artifacts.get("float32")
     if artifact is None:
         return None
-    compute: Any = edgekit.inspect(artifact.path).compute
-    return compute.multiply_adds if compute else None
+    compute = edgekit.inspect(artifact.path).compute
+    if compute is None or compute.multiply_adds_per_loop_step or compute.uncounted_operators:
+        return None  # a loop's turns are not known
+    return compute.multiply_adds
 
 
-def _both(pair: list[int | None]) -> tuple[int, int] | None:
-    before, after = pair
+def _both(before: int | None, counted: int | None, *, same: bool) -> tuple[int, int] | None:
+    after = before if same else counted
     return None if before is None or after is None else (before, after)

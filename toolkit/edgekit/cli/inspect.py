@@ -11,6 +11,7 @@ import click
 from edgekit.cli.given_path import GivenPath
 from edgekit.cli.table import size_text
 from edgekit.inspection import Inspection, SealState, inspect
+from edgekit.optimization_wrappers import is_wrapper, short
 from edgekit.quote import escaped
 from edgekit.support import TARGETS, Target
 from edgekit.tensors import TensorSpec
@@ -76,8 +77,13 @@ def lines(found: Inspection) -> list[str]:
             rows.append((title, _counts(counts)))
     if found.custom_operators:
         rows.append(("custom", ", ".join(found.custom_operators)))
-    if found.custom_classes:
-        rows.append(("needs code", f"{', '.join(found.custom_classes)} (--custom-objects)"))
+    wrappers = [name for name in found.custom_classes if is_wrapper(name)]
+    if wrappers:
+        told = ", ".join(dict.fromkeys(map(short, wrappers)))
+        rows.append(("needs", f"tensorflow-model-optimization, for {told}"))
+    own = [name for name in found.custom_classes if name not in wrappers]
+    if own:
+        rows.append(("needs code", f"{', '.join(own)} (--custom-objects)"))
     if found.lambda_layers:
         rows.append(("runs code", f"stored in the file: {', '.join(found.lambda_layers)}"))
     if found.pruned is not None:

@@ -141,18 +141,20 @@ def _training(pruned: Pruned, *, verbose: bool) -> Iterator[str]:
     epochs = [record for record in pruned.history if record.epoch > 0]
     if not epochs:
         return
-    before = next((record for record in pruned.history if record.epoch == 0), None)
-    best = next((record for record in epochs if record.epoch == pruned.best), epochs[-1])
-    told = f"{_plural(len(epochs), 'epoch')}, {_measured(before, best)}"
-    if pruned.best is not None and best is not epochs[-1]:
-        told += f", best in epoch {best.epoch}"
+    stages = list(dict.fromkeys(record.stage for record in pruned.history))
+    last = [record for record in pruned.history if record.stage == stages[-1]]
+    best = next((record for record in last if record.epoch == pruned.best), last[-1])
+    told = f"{_plural(len(epochs), 'epoch')}, {_measured(pruned.history[0], best)}"
+    if pruned.best is not None and best is not last[-1]:
+        told += f", best in epoch {best.epoch}{f' of {best.stage}' if len(stages) > 1 else ''}"
     if pruned.stopped:
         told += f"; stopped: {pruned.stopped}"
     yield from _wrapped("trained", told)
     if verbose:
         for record in epochs:
             values = ", ".join(f"{name} {value:.4g}" for name, value in record.values.items())
-            yield f"  {record.epoch}: {values}{', ' if record.progress else ''}{record.progress}"
+            name = f"{record.stage} {record.epoch}" if len(stages) > 1 else record.epoch
+            yield f"  {name}: {values}{', ' if record.progress else ''}{record.progress}"
 
 
 def _measured(before: EpochRecord | None, after: EpochRecord) -> str:

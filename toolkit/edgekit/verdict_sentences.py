@@ -58,7 +58,8 @@ def of_latency(ratio: LatencyRatio) -> str:
     if ratio.meaning in ("faster", "slower"):
         return f"{ratio.meaning}: {told}"
     if ratio.meaning == "no difference shown":
-        return f"not faster: {told}"
+        within = ", within the noise of the measurement" if ratio.high < 1 or ratio.low > 1 else ""
+        return f"not faster: {told}{within}"
     return f"latency not judged: {ratio.meaning}"
 
 

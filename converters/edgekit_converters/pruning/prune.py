@@ -117,7 +117,7 @@ class _Job:
         shrunk = self.child.call("shrink", folder=str(self.checkpoint), digest=self.digest)
         for warning in shrunk["warnings"]:
             progress.note(f"WARNING {warning}")
-        progress.step(f"save {self.target.name}")
+        progress.step("save the model, and load it again")
         result = self.workspace / f"result{self.target.suffix}"
         self.child.call("save", out=str(result), story=self._story(shrunk["sparsity"]))
         self.child.close()  # its memory is wanted by what judges

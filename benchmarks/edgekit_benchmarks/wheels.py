@@ -7,7 +7,7 @@ for 32 bits; onnxruntime for glibc 2.28.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -226,9 +226,11 @@ def download(
         MissingDependencyError: there is no pip here.
         TargetError: a package cannot be had for the device.
     """
-    if importlib.util.find_spec("pip") is None:
+    try:  # find_spec would have setuptools warn of a distutils that was imported before
+        importlib.metadata.distribution("pip")
+    except importlib.metadata.PackageNotFoundError:
         message = "pip: not installed here; run: python -m ensurepip"
-        raise MissingDependencyError(message)
+        raise MissingDependencyError(message) from None
     version = f"{platform.python[0]}{platform.python[1]}"
     command = [
         *(sys.executable, "-m", "pip", "download", "--dest", str(folder)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from edgekit.prune_request import ORIGINAL, PruneRequest
 
 _NAMES = {"metric": "metrics"}
 """Options whose field has another name."""
+_MOST = 10**9
 
 
 def request_from(
@@ -101,8 +103,13 @@ def _whole(option: str) -> Callable[[Any], int]:
             number = float(value)
         except (TypeError, ValueError):
             number = 0.5
-        if number != int(number):
+        if not math.isfinite(number) or number != int(number):
             message = f"--{option} {value}: not a whole number; give one, as 8"
+            raise UsageError(message)
+        if abs(number) > _MOST:
+            message = (
+                f"--{option} {value}: beyond what can be counted here; give less than a billion"
+            )
             raise UsageError(message)
         return int(number)
 

@@ -66,3 +66,20 @@ def test_every_option_of_the_python_function_can_be_a_word() -> None:
 def test_the_python_function_checks_before_it_looks_for_a_pruner() -> None:
     with pytest.raises(UsageError, match="nothing to do"):
         pruning.prune("a.keras")
+
+
+@pytest.mark.parametrize("number", ["inf", "-inf", "nan", "1e999"])
+@pytest.mark.parametrize("option", ["epochs", "multiple-of", "batch-size", "cluster"])
+def test_what_is_not_finite_is_no_whole_number(option: str, number: str) -> None:
+    with pytest.raises(UsageError, match=f"--{option} {number}: not a whole number; give one"):
+        from_words(f"macs=50% {option}={number}", "a.keras")
+
+
+def test_a_count_that_no_integer_of_numpy_holds_is_refused() -> None:
+    with pytest.raises(UsageError, match="--epochs 1e30: beyond what can be counted"):
+        from_words("macs=50% data=t.npz epochs=1e30", "a.keras")
+
+
+def test_values_that_are_infinite_numbers_are_refused_too() -> None:
+    with pytest.raises(UsageError, match="--batch-size inf: not a whole number"):
+        pruning.prune("a.keras", macs=0.5, batch_size=float("inf"))  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Data for fine-tuning: parts, refusals, labels fitted to a loss."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,39 @@ def test_ten_samples_will_do(tmp_path: Path) -> None:
 def test_the_verdict_cannot_be_on_the_training_data() -> None:
     with pytest.raises(UsageError, match="--test .*: is what --data names"):
         fashion(test=f"{FASHION}:test")
+
+
+def test_the_same_file_in_another_spelling_is_the_training_data_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = small(tmp_path, 50, y=np.arange(50) % 2)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.npz").symlink_to(text)
+    for test in ("small.npz", "./small.npz", f"../{tmp_path.name}/small.npz", "link.npz"):
+        with pytest.raises(UsageError, match=f"--test {test}: is what --data names"):
+            TrainingData.open(text, PAIR, test=test)
+
+
+def test_a_copy_of_the_training_data_cannot_judge(tmp_path: Path) -> None:
+    text = small(tmp_path, 50, y=np.arange(50) % 2)
+    copy = shutil.copy(text, tmp_path / "copy.npz")
+    with pytest.raises(UsageError, match="--test .*copy.npz: holds the samples of --data"):
+        TrainingData.open(text, PAIR, test=str(copy))
+
+
+def test_the_only_split_of_a_file_is_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "split.npz"
+    np.savez(path, x_train=np.random.default_rng(0).random((50, 2)), y_train=np.arange(50) % 2)
+    with pytest.raises(UsageError, match="holds the samples of --data"):
+        TrainingData.open(str(path), PAIR, test=f"{path}:train")
+
+
+def test_a_part_of_the_training_data_judges_with_a_warning(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).random((50, 2)), np.arange(50) % 2
+    text, part = small(tmp_path, 50, x=x, y=y), tmp_path / "part.npz"
+    np.savez(part, x=np.concatenate([x[40:], x[:10] + 1]), y=y[:20])
+    (warning,) = TrainingData.open(text, PAIR, test=str(part)).warnings
+    assert "of 20 samples that were looked at, 10 are in" in warning
 
 
 def test_raw_pixels_for_a_model_that_does_not_rescale_are_refused() -> None:

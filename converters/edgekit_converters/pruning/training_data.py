@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from edgekit.data import Dataset, open_data
 from edgekit.data_checks import PixelRange, check
 from edgekit.data_source import ArrayColumn, Source
-from edgekit.errors import DataError, UsageError
+from edgekit.errors import DataError
 from edgekit.preprocess import Preprocess, decided, for_inputs
 from edgekit.task import class_numbers, match_classes
 from edgekit.tensors import TensorSpec
+from edgekit_converters.pruning.overlap import check_places, check_samples
 from edgekit_converters.samples import save
 
 Array = NDArray[Any]
@@ -75,11 +76,11 @@ class TrainingData:
 
         Raises:
             DataError: random numbers, no labels, too few samples, or samples that do not fit.
-            UsageError: `preprocess` names an unknown input or step; `test` is `text` again.
+            UsageError: `preprocess` names an unknown input or step; `test` is `text` again, or a
+                copy of it.
         """
-        if test == text:
-            message = f"--test {test}: is what --data names; leave it away, or give other samples"
-            raise UsageError(message)
+        if test is not None:
+            check_places(text, test)
         steps = for_inputs(preprocess, inputs)
         dataset, warnings = _open("--data", text, inputs, steps, pixel_range)
         rows = np.arange(len(dataset), dtype=np.intp)
@@ -88,7 +89,7 @@ class TrainingData:
             tested, rows = dataset, np.setdiff1d(rows, judged)
         else:
             tested, more = _open("--test", test, inputs, steps, pixel_range)
-            warnings += more
+            warnings += more + check_samples(dataset, tested)
             judged = np.arange(len(tested), dtype=np.intp)
         validation = _share(dataset, rows, VALIDATION_SHARE, seed)
         return cls(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit.errors import ConversionError, OutputError, UsageError
+from edgekit.errors import ConversionError, OutputError, SourceError, UsageError
 from edgekit_converters.pruning import verdict_latency
 
 pytestmark = [
@@ -161,3 +161,26 @@ def test_a_loss_that_is_lost_at_once_is_an_error_and_leaves_nothing(
     with pytest.raises(ConversionError, match=r"net.keras: prune: stopped in epoch 1: .* a lower"):
         edgekit.prune(net, tmp_path / "o.keras", macs="50%", data=data, learning_rate=1e30)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_trained_for_int8_is_refused_before_any_training(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    random = np.random.default_rng(0)
+    data, source = tmp_path / "turns.npz", tmp_path / "turns.keras"
+    np.savez(data, x=random.normal(size=(60, 5, 3)).astype(np.float32), y=np.arange(60) % 2)
+    model = keras.Sequential([keras.Input((5, 3)), layers.LSTM(4), layers.Softmax()])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.save(source)
+    with pytest.raises(SourceError, match="no layer of it can train for int8"):
+        edgekit.prune(
+            source,
+            tmp_path / "made.keras",
+            method="unstructured",
+            sparsity=0.5,
+            qat=True,
+            data=data,
+            epochs=1,
+        )
+    assert {path.name for path in tmp_path.iterdir()} == {"turns.npz", "turns.keras"}

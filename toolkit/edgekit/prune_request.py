@@ -40,10 +40,11 @@ EPOCHS = 5
 """With ``--data``, unless ``--epochs`` says otherwise."""
 BATCH_SIZE = 32
 MULTIPLE_OF = 8
+MOST_CLUSTERS = 1024
+"""More different weights are no clusters; tensorflow-model-optimization draws the same line."""
 TEMPERATURE = 4.0
 TIME_LIMIT_S = 86_400.0
 """Fine-tuning is one step, and may take hours."""
-_MOST_CLUSTERS = 65_536
 _TRIES = 6  # so often, about, a file is made and measured to find how much to cut
 _MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 _NO_MATTER = frozenset({"source", "out", "force", "resume", "limits", "verbose", "trust"})
@@ -106,10 +107,10 @@ class PruneRequest:
                 )
                 raise UsageError(message)
         check(self)
-        if self.cluster is not None and not 2 <= self.cluster <= _MOST_CLUSTERS:
+        if self.cluster is not None and not 2 <= self.cluster <= MOST_CLUSTERS:
             message = (
                 f"--cluster {self.cluster}: not a number of different weights from 2 to "
-                f"{_MOST_CLUSTERS}; 16 is usual"
+                f"{MOST_CLUSTERS}; 16 is usual"
             )
             raise UsageError(message)
         for option, value in (

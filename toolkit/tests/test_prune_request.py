@@ -54,6 +54,7 @@ def asked(**given: Any) -> PruneRequest:
         ({"macs": 0.5, "multiple_of": 2.5}, "--multiple-of 2.5: not a whole number"),
         ({"macs": 0.5, "skip": ""}, "--skip: an empty name"),
         ({"cluster": 1}, "--cluster 1: not a number of different weights from 2 to"),
+        ({"cluster": 2000}, "--cluster 2000: not a number of different weights from 2 to 1024"),
         ({"macs": 0.5, "ratios": "guess"}, "--ratios guess: not known; there are: uniform, sens"),
         ({"macs": 0.5, "custom_objects": "no.py"}, "no.py: no such Python file"),
         ({"macs": 0.5, "preprocess": "blur=3", **DATA}, "blur"),

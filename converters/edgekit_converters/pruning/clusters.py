@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
+from edgekit.prune_request import MOST_CLUSTERS
 from edgekit_converters.pruning.holding import Masks, stored
 from edgekit_converters.pruning.kernels import Kernel, find_kernels
 
 Array = NDArray[Any]
 Start = Literal["linear", "density", "kmeans++"]
 _ROUNDS = 300
-_MOST = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +116,8 @@ class Clusters:
         after: Masks | None = None,
         skip: Sequence[str] = (),
     ) -> None:
-        if not 2 <= count <= _MOST:
-            message = f"cluster {count}: must be from 2 to {_MOST}; 16 or 32 are usual"
+        if not 2 <= count <= MOST_CLUSTERS:
+            message = f"cluster {count}: must be from 2 to {MOST_CLUSTERS}; 16 or 32 are usual"
             raise UsageError(message)
         starts: dict[str, Start] = {"linear": "linear", "density": "density"}
         starts["kmeans++"] = "kmeans++"

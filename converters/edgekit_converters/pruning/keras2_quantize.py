@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import SourceError, UsageError
+from edgekit.prune_request import MOST_CLUSTERS
 from edgekit.quote import first_line
 from edgekit_converters.pruning.keras2_flat import flattened
 from edgekit_converters.pruning.keras2_layers import (
@@ -33,8 +34,6 @@ _FUSED = ("linear", "relu", "swish", "gelu", "softmax", "sigmoid", "tanh")
 _ACTIVATIONS = (*_FUSED, "relu6")
 _KEEPING = ("Conv2D", "Dense")
 _CENTROIDS = "cluster_centroids_tf"
-_MOST_GROUPS = 1024
-"""More different values are no clusters; tensorflow-model-optimization draws the same line."""
 
 
 def quantized(
@@ -127,7 +126,7 @@ def _patterns(
     """Where `kernel` is not zero, as numbers; which of its values each weight has."""
     mask = None if kernel.all() else (kernel != 0).astype(kernel.dtype)
     values, places = np.unique(kernel, return_inverse=True)
-    if not grouped or len(values) > _MOST_GROUPS:
+    if not grouped or len(values) > MOST_CLUSTERS:
         return mask, None
     return mask, (places.reshape(kernel.shape).astype(np.int32), len(values))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from edgekit.errors import UsageError
+from edgekit.prune_request import MOST_CLUSTERS
 
 Stage = Literal["prune", "cluster", "quantize"]
 
@@ -48,8 +49,8 @@ class Keras2Settings:
         if self.sparsity is not None and not 0 < self.sparsity < 1:
             message = f"--sparsity {self.sparsity:g}: is not between 0 and 1; give one like 50%"
             raise UsageError(message)
-        if self.clusters is not None and not 2 <= self.clusters <= 1024:
-            message = f"--cluster {self.clusters}: is not within 2..1024; give one like 16"
+        if self.clusters is not None and not 2 <= self.clusters <= MOST_CLUSTERS:
+            message = f"--cluster {self.clusters}: is not within 2..{MOST_CLUSTERS}; give 16, say"
             raise UsageError(message)
         if self.pattern is None and self.block is None and self.method != "unstructured":
             message = (

@@ -27,6 +27,20 @@ def compress(job: Job, folder: Path, digest: str) -> Compression:
     return _Stages(job, folder, digest).run()
 
 
+def check(job: Job) -> None:
+    """Refuse at once what a later stage would refuse, after hours in those before it.
+
+    Raises:
+        SourceError: the model cannot be clustered, or not be trained for int8.
+        UsageError: ``--skip`` names no layer.
+    """
+    request = job.request
+    if request.cluster is not None:
+        find_kernels(job.model, request.skip)
+    if request.qat and (request.prunes or request.cluster is not None):
+        qat_begin(job.model, request.skip)
+
+
 class _Stages:
     def __init__(self, job: Job, folder: Path, digest: str) -> None:
         self.job = job

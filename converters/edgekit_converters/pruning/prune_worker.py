@@ -17,7 +17,7 @@ from edgekit_converters.pruning.channel_stage import ChannelStage, Kind
 from edgekit_converters.pruning.compression import Compression
 from edgekit_converters.pruning.job import Job, save_checked
 from edgekit_converters.pruning.keras2_stages import compress as compress_keras2
-from edgekit_converters.pruning.keras3_stages import compress
+from edgekit_converters.pruning.keras3_stages import check, compress
 from edgekit_converters.pruning.member import add_member
 from edgekit_converters.pruning.qat_ranges import save_ranges
 from edgekit_converters.pruning.saved_plan import SavedPlan
@@ -30,6 +30,8 @@ _channels: list[ChannelStage] = []
 def start(*, request: dict[str, Any], path: str, workspace: str) -> dict[str, Any]:
     """Load the model and open the data; say what they are, and write samples for the verdict."""
     job = Job.open(request, Path(path), Path(workspace))
+    if job.framework == "keras":
+        check(job)
     _jobs[:], _channels[:] = [job], []
     facts: dict[str, Any] = {
         "framework": job.framework,

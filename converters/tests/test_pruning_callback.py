@@ -114,6 +114,29 @@ def test_n_of_m_is_there_from_the_first_batch(keras: Any) -> None:
     assert fit(compiled(keras), pruning_callback(method="2:4")).history["sparsity"] == [0.5] * 4
 
 
+@pytest.mark.filterwarnings("ignore:`build:UserWarning")  # Keras, of the layer never called
+@pytest.mark.parametrize("kind", ["sequential", "subclassed"])
+def test_a_model_that_its_first_batch_builds_is_pruned_from_there_on(keras: Any, kind: str) -> None:
+    class Own(keras.Model):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = layers.Dense(32, activation="relu"), layers.Dense(4)
+            self.never = layers.Conv2D(4, 3)  # built by nothing
+
+        def call(self, inputs: Any) -> Any:
+            return self.second(self.first(inputs))
+
+    layers = keras.layers
+    model = Own() if kind == "subclassed" else keras.Sequential([layers.Dense(32), layers.Dense(4)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert not model.built
+    history = fit(model, pruning_callback(0.8)).history["sparsity"]
+    made = [layer.kernel.numpy() for layer in model.layers if layer.built]
+    assert sum((one == 0).sum() for one in made) / sum(one.size for one in made) == history[-1]
+    expected = fit(compiled(keras), pruning_callback(0.8)).history["sparsity"]
+    assert history == pytest.approx(expected, abs=0.002)
+
+
 def test_data_of_unknown_length_need_steps(keras: Any) -> None:
     def endless() -> Any:
         while True:
@@ -130,7 +153,9 @@ def test_data_of_unknown_length_need_steps(keras: Any) -> None:
         ({"method": "5x"}, "method '5x'"),
         ({"schedule": "cubic"}, "schedule 'cubic'"),
         ({"begin_epoch": 1, "begin_step": 3}, "begin_epoch and begin_step: say the same"),
-        ({"end_epoch": -1}, "end_epoch -1: must not be negative"),
+        ({"end_epoch": -1}, "end_epoch -1: must be 0 or more; give another"),
+        ({"begin_epoch": float("nan")}, "begin_epoch nan: must be 0 or more; give another"),
+        ({"end_epoch": float("inf")}, "end_epoch inf: must be 0 or more; give another"),
         ({"frequency": 0}, "frequency 0"),
     ],
 )

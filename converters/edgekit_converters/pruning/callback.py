@@ -12,6 +12,7 @@ Example::
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -41,7 +42,9 @@ def pruning_callback(
     removed afterwards: the model stays an ordinary one. A second `fit` with the same callback goes
     on where the first one ended; a new callback with ``fit(initial_epoch=...)`` goes on at that
     epoch. Put it behind callbacks that restore weights (EarlyStopping), and let these watch only
-    epochs behind `end_epoch`. With ``steps_per_execution=n`` zeros are put back every n batches.
+    epochs behind `end_epoch`. With ``steps_per_execution=n`` zeros are put back every n batches. A
+    model that is built by its first batch (no ``keras.Input``, or subclassed) trains that one
+    without zeros.
 
     Args:
         sparsity: share of zeros to reach, above 0 and below 1; 0.8 by default.
@@ -70,8 +73,8 @@ def pruning_callback(
         if epoch is not None and step is not None:
             message = f"{kind}_epoch and {kind}_step: say the same; give one of them"
             raise UsageError(message)
-        if epoch is not None and epoch < 0:
-            message = f"{kind}_epoch {epoch:g}: must not be negative; give another, or leave it out"
+        if epoch is not None and not 0 <= epoch < math.inf:
+            message = f"{kind}_epoch {epoch:g}: must be 0 or more; give another, or leave it out"
             raise UsageError(message)
     make = _callback_class()
 
@@ -106,7 +109,7 @@ def _callback_class() -> Any:
             self._make, self._needs_length = masks, needs_length
             self._epochs = (begin_epoch, end_epoch)
             self._held: Any = None
-            self._batches = self._epoch_began = 0
+            self._steps = self._batches = self._epoch_began = 0
 
         # what Keras gives and is not needed is named all the same
         def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
@@ -119,7 +122,9 @@ def _callback_class() -> Any:
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
             if self.projection is None or self._held is not self.model:
-                self._begin(epoch)
+                self._plan(epoch)
+                if self.model.built:
+                    self._take_hold()
             self._epoch_began = self._batches
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
@@ -127,7 +132,10 @@ def _callback_class() -> Any:
             length = self.params.get("steps")
             done = batch + 1 if length is None else min(batch + 1, length)
             self._batches = self._epoch_began + done
-            self.projection.after_batch(self._batches)
+            if self._held is self.model:
+                self.projection.after_batch(self._batches)
+            else:  # Keras has built it only now
+                self._take_hold()
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
             assert self.projection is not None
@@ -135,7 +143,7 @@ def _callback_class() -> Any:
                 logs["sparsity"] = self.projection.share
 
         def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
-            if self.projection is None:
+            if self.projection is None or self._held is not self.model:
                 return
             self.projection.finish()  # averages of weights (use_ema) were put in place before
             if not self.projection.is_settled:
@@ -145,7 +153,7 @@ def _callback_class() -> Any:
                 )
                 warnings.warn(message, stacklevel=2)
 
-        def _begin(self, epoch: int) -> None:
+        def _plan(self, epoch: int) -> None:
             length, epochs = self.params.get("steps"), self.params["epochs"]
             if length is None and (epoch or self._needs_length or any(self._epochs)):
                 message = (
@@ -157,9 +165,13 @@ def _callback_class() -> Any:
             begin = None if begin is None else begin + 1
             end = None if end is None else max(end, begin or 1)
             self.projection = self._make(begin, end)
-            steps = _ENDLESS if length is None else max(length * epochs, end or 0)
+            self._steps = _ENDLESS if length is None else max(length * epochs, end or 0)
             self._batches = epoch * (length or 0)
-            self.projection.begin(self.model, steps, done=self._batches)
+            self._held = None
+
+        def _take_hold(self) -> None:
+            assert self.projection is not None
+            self.projection.begin(self.model, self._steps, done=self._batches)
             self._held = self.model
 
     return PruningCallback

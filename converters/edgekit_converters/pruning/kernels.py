@@ -133,6 +133,8 @@ def _kernels_of(layer: Any) -> Iterator[tuple[str, Layout]]:
             return
         if name in _CONVOLUTIONS or name in _TRANSPOSED:
             for attribute in _CONVOLUTIONS.get(name, ("kernel",)):
+                if not getattr(layer, "built", True):
+                    return  # it was never called
                 rank = len(getattr(layer, attribute).shape)
                 inputs, outputs = (rank - 2,), (rank - 1,)
                 if name in _TRANSPOSED:

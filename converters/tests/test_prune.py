@@ -184,3 +184,40 @@ def test_what_cannot_be_trained_for_int8_is_refused_before_any_training(tmp_path
             epochs=1,
         )
     assert {path.name for path in tmp_path.iterdir()} == {"turns.npz", "turns.keras"}
+
+
+def test_a_pattern_asks_for_no_share_and_tells_the_kernels_that_cannot_have_it(
+    tmp_path: Path,
+) -> None:
+    import keras
+
+    layers, source = keras.layers, tmp_path / "words.keras"
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            layers.Embedding(500, 16, name="words"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(4, name="scores"),
+        ]
+    )
+    model.save(source)
+    made = edgekit.prune(source, tmp_path / "made.keras", method="2:4")
+    assert made.target is None
+    assert made.sparsity == 0.5
+    assert [one.layer for one in made.zeros] == ["scores/kernel"]
+    assert [one.layer for one in made.left] == ["words/embeddings"]
+    assert "along the inputs" in made.left[0].reason
+
+
+def test_a_pattern_of_a_keras_2_model_counts_only_what_can_have_it(tmp_path: Path) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    layers, source = tf_keras.layers, tmp_path / "old.keras"
+    model = tf_keras.Sequential(
+        [tf_keras.Input((8, 4)), layers.Conv1D(8, 3), layers.Flatten(), layers.Dense(8)]
+    )
+    model.save(source)
+    made = edgekit.prune(source, tmp_path / "made.keras", method="1x4", sparsity="50%")
+    assert made.target is not None
+    assert made.target.is_met
+    assert made.sparsity == pytest.approx(0.5, abs=0.01)
+    assert len(made.zeros) == 1

@@ -117,7 +117,7 @@ def test_n_of_m_is_there_from_the_first_batch(keras: Any) -> None:
 @pytest.mark.filterwarnings("ignore:`build:UserWarning")  # Keras, of the layer never called
 @pytest.mark.parametrize("kind", ["sequential", "subclassed"])
 def test_a_model_that_its_first_batch_builds_is_pruned_from_there_on(keras: Any, kind: str) -> None:
-    class Own(keras.Model):  # type: ignore[misc, name-defined]
+    class Own(keras.Model):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.first, self.second = layers.Dense(32, activation="relu"), layers.Dense(4)

@@ -141,7 +141,7 @@ class Pruned:
     multiply_adds: tuple[int, int] | None = None
     """Before and after, of one sample; None where they cannot be counted."""
     sparsity: float | None = None
-    """Share of zeros among the weights of the layers that were pruned; None if structured."""
+    """Share of zeros among the weights of the kernels that were pruned; None if structured."""
     cuts: tuple[Cut, ...] = ()
     zeros: tuple[LayerZeros, ...] = ()
     left: tuple[Kept, ...] = ()

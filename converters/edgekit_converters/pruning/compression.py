@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +21,11 @@ class Compression:
     model: Any
     notes: tuple[str, ...] = ()
     sparsity: float | None = None
-    """Share of zeros in all kernels that may be pruned."""
+    """Share of zeros in the kernels that were pruned."""
     zeros: tuple[Mapping[str, Any], ...] = ()
     """Of each kernel ``layer``, ``weights``, ``zeros``, ``clusters``."""
+    left: tuple[Mapping[str, str], ...] = ()
+    """Kernels that were not pruned though nobody said so: ``layer``, ``reason``."""
     history: tuple[Mapping[str, Any], ...] = ()
     """Each epoch as it tells itself, with its ``stage``; stages one after the other."""
     best: int | None = None
@@ -40,7 +42,8 @@ def collected(
     *,
     notes: Sequence[str] = (),
     kernels: Sequence[Kernel] = (),
-    prunes: bool = False,
+    pruned: Callable[[Kernel], bool] | None = None,
+    reason: str = "",
     clusters: bool = False,
     ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> Compression:
@@ -50,13 +53,17 @@ def collected(
         model: as it is now.
         histories: by stage.
         notes: of the stages; those of the histories are added.
-        kernels: that were pruned or put into clusters.
-        prunes: whether they were pruned.
+        kernels: that were to be pruned or put into clusters.
+        pruned: whether one of them was pruned; None where none was to be.
+        reason: why others were not; empty where `notes` tell.
         clusters: whether they were put into clusters.
         ranges: of activations.
     """
-    told = tuple(_kernel(kernel, clusters=clusters) for kernel in kernels)
-    weights = sum(one["weights"] for one in told)
+    told = {kernel.path: _kernel(kernel, clusters=clusters) for kernel in kernels}
+    taken = {kernel.path for kernel in kernels if pruned is not None and pruned(kernel)}
+    weights = sum(told[path]["weights"] for path in taken)
+    zeros = sum(told[path]["zeros"] for path in taken)
+    left = told.keys() - taken if pruned is not None and reason else ()
     stopped = [f"{stage}: {history.stopped}" for stage, history in histories if history.stopped]
     all_notes = [*notes, *(note for _, history in histories for note in history.notes)]
     for stage, history in histories:
@@ -65,8 +72,9 @@ def collected(
     return Compression(
         model=model,
         notes=tuple(dict.fromkeys(all_notes)),
-        sparsity=sum(one["zeros"] for one in told) / weights if prunes and weights else None,
-        zeros=told if prunes or clusters else (),
+        sparsity=zeros / weights if weights else None,
+        zeros=tuple(one for path, one in told.items() if clusters or path in taken),
+        left=tuple({"layer": path, "reason": reason} for path in told if path in left),
         history=tuple(
             {**epoch.to_dict(), "stage": stage}
             for stage, history in histories

@@ -48,6 +48,17 @@ def pruned(model: Any, settings: Keras2Settings, fit: Fit | None) -> tuple[Any, 
     return plain, notes, told
 
 
+def prunable(model: Any, settings: Keras2Settings) -> frozenset[int]:
+    """Identities of the variables of `model` that `pruned` makes sparse.
+
+    Raises:
+        SourceError: there are none.
+    """
+    return frozenset(
+        id(kernel) for layer in _chosen(model, settings)[0] for kernel in kernels(layer)
+    )
+
+
 class HeldMasks:
     """Counts the steps of the pruning wrappers in a model, and keeps their weights masked."""
 

@@ -9,6 +9,7 @@ from edgekit_converters.pruning.compression import Compression, collected
 from edgekit_converters.pruning.history import History
 from edgekit_converters.pruning.job import Job
 from edgekit_converters.pruning.keras2 import compress as compress_by_tfmot
+from edgekit_converters.pruning.keras2_prune import prunable
 from edgekit_converters.pruning.keras2_settings import Keras2Settings, Stage
 from edgekit_converters.pruning.kernels import find_kernels
 from edgekit_converters.pruning.training_stage import steps_of, train
@@ -41,11 +42,12 @@ def compress(job: Job, folder: Path, digest: str) -> Compression:
 
     made = compress_by_tfmot(job.model, settings, fit if trains else None)
     histories = [(stage, told) for stage, told in made.trained.items() if isinstance(told, History)]
+    pruned = prunable(made.model, settings) if prunes and not request.qat else frozenset()
     return collected(
         made.model,
         histories,
         notes=made.notes,
         kernels=() if request.qat else find_kernels(made.model, request.skip),
         clusters=request.cluster is not None,
-        prunes=prunes,
+        pruned=(lambda kernel: id(kernel.variable) in pruned) if prunes else None,
     )

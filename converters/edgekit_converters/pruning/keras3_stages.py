@@ -12,6 +12,7 @@ from edgekit_converters.pruning.history import History
 from edgekit_converters.pruning.holding import Masks, Zeros, one_shot
 from edgekit_converters.pruning.job import Job
 from edgekit_converters.pruning.kernels import Kernel, find_kernels
+from edgekit_converters.pruning.pattern import pattern_of
 from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
 from edgekit_converters.pruning.training_stage import train
 
@@ -73,6 +74,7 @@ class _Stages:
         if request.qat:
             ranges = self._quantize()
         kernels: tuple[Kernel, ...] = ()
+        pattern = pattern_of(str(request.method)) if self.zeros else None
         if self.zeros or request.cluster is not None:
             kernels = find_kernels(self.model, self._still_there(self.skip))
         return collected(
@@ -80,7 +82,8 @@ class _Stages:
             self.histories,
             notes=self.notes,
             kernels=kernels,
-            prunes=self.zeros,
+            pruned=None if pattern is None else lambda kernel: pattern.takes(kernel.layout),
+            reason=f"{request.method} is along the inputs of a kernel, and it has none",
             clusters=request.cluster is not None,
             ranges=ranges,
         )

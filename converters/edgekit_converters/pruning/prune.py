@@ -166,7 +166,7 @@ class _Job:
             if cuts
             else (),
             zeros=tuple(LayerZeros(**one) for one in shrunk["zeros"]),
-            left=tuple(Kept(**one) for one in cuts["left"]) if cuts else (),
+            left=tuple(Kept(**one) for one in (cuts["left"] if cuts else shrunk["left"])),
             history=tuple(EpochRecord.of(one) for one in shrunk["history"]),
             best=shrunk["best"],
             stopped=shrunk["stopped"],
@@ -253,10 +253,9 @@ def _reached(
             reached=_judged(chosen.target, request.measure, judged) or chosen.reached,
             original=chosen.original,
         )
-    share = request.share_of_zeros
-    if share is None or shrunk["sparsity"] is None:
-        return None
-    return Reached(name="sparsity", asked=share, reached=shrunk["sparsity"])
+    if request.sparsity is None or shrunk["sparsity"] is None:
+        return None  # a pattern alone asks for no share
+    return Reached(name="sparsity", asked=request.sparsity, reached=shrunk["sparsity"])
 
 
 def _judged(target: Target, measure: Measure, verdict: Verdict) -> float | None:

@@ -86,6 +86,7 @@ def shrink(*, folder: str, digest: str) -> dict[str, Any]:
         "notes": job.notes,
         "sparsity": made.sparsity,
         "zeros": made.zeros,
+        "left": made.left,
         "history": made.history,
         "best": made.best,
         "stopped": made.stopped,

@@ -108,11 +108,12 @@ def _cuts(cuts: Sequence[Cut], *, verbose: bool) -> Iterator[str]:
 
 
 def _zeros(pruned: Pruned, *, verbose: bool) -> Iterator[str]:
-    layers = pruned.zeros
-    weights, zeros = sum(one.weights for one in layers), sum(one.zeros for one in layers)
+    layers, left = pruned.zeros, {one.layer for one in pruned.left}
+    taken = [one for one in layers if one.layer not in left]  # others may be in clusters
+    weights, zeros = sum(one.weights for one in taken), sum(one.zeros for one in taken)
     sparsity = pruned.sparsity if pruned.sparsity is not None else zeros / max(1, weights)
     if pruned.sparsity is not None or zeros:
-        of = f" of {weights:,} weights in {_plural(len(layers), 'layer')}" if layers else ""
+        of = f" of {weights:,} weights in {_plural(len(taken), 'layer')}" if taken else ""
         yield from _wrapped("zeros", f"{sparsity * 100:.1f} %{of}")
     if verbose and layers:
         rows = [

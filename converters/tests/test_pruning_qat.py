@@ -71,10 +71,10 @@ def product() -> Any:
 @pytest.fixture(scope="module")
 def begun(product: Any) -> Any:
     """That model in training, its ranges known."""
-    from edgekit_converters.pruning.qat_model import qat_begin, qat_calibrate
+    from edgekit_converters.pruning.qat_model import qat_begin
 
     qat = qat_begin(product)
-    qat_calibrate(qat, [_images()])
+    qat.model(_images(), training=True)  # ranges are learned
     return qat
 
 
@@ -240,7 +240,7 @@ def test_clusters_are_held_in_training_and_last_in_what_comes_out() -> None:
 
 def test_nested_and_shared_layers_are_trained_in_their_places() -> None:
     keras = _keras()
-    from edgekit_converters.pruning.qat_model import qat_begin, qat_calibrate, qat_finish
+    from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
 
     part = keras.Sequential(
         [keras.Input((5,)), keras.layers.Dense(4, name="inner"), keras.layers.ReLU()], name="part"
@@ -251,7 +251,7 @@ def test_nested_and_shared_layers_are_trained_in_their_places() -> None:
     qat = qat_begin(model)
     data = np.random.default_rng(0).normal(size=(2, 32, 5)).astype(np.float32)
     given = {"left": data[0], "right": 3 * data[1]}
-    qat_calibrate(qat, [given])
+    qat.model(given, training=True)
     np.testing.assert_allclose(qat.folded(given), model(given), atol=1e-6)
     trained, ranges = qat_finish(qat)
     assert qat.names["part/inner"] == ("inner",)
@@ -316,3 +316,29 @@ def test_an_unknown_layer_to_skip_is_a_usage_error(product: Any) -> None:
 
     with pytest.raises(UsageError, match="no layer of that name or type"):
         qat_begin(product, skip=["nothing"])
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_model_of_mixed_precision_trains_for_int8_in_float32(policy: str) -> None:
+    from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
+
+    keras = _keras()
+    layers = keras.layers
+    given = keras.Input((8,))
+    first = layers.BatchNormalization(dtype=policy)(given)  # nothing before it to fold it into
+    inner = layers.Dense(6, "relu", dtype=policy)(first)
+    model = keras.Model(given, layers.Dense(2, dtype="float32")(inner))
+    random = np.random.default_rng(0)
+    x = random.normal(size=(64, 8)).astype(np.float32)
+    qat = qat_begin(model)
+    assert {str(layer.compute_dtype) for layer in qat.model.layers} == {"float32"}
+    assert any("in mixed precision until now" in note for note in qat.notes)
+    qat.model.compile("adam", "mse")
+    before = [variable.numpy() for variable in qat.model.trainable_variables]
+    qat.model.fit(x, random.normal(size=(64, 2)), epochs=2, verbose=0)
+    after = [variable.numpy() for variable in qat.model.trainable_variables]
+    assert all(np.isfinite(values).all() for values in after)
+    assert not any(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+    trained, ranges = qat_finish(qat)
+    assert len(ranges) >= 3
+    assert np.isfinite(trained(x).numpy()).all()

@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A small net of every join, trained for int8: its file, and what it said in training."""
     keras = pytest.importorskip("keras", reason="keras is not installed")
     pytest.importorskip("tensorflow", reason="tensorflow is not installed")
-    from edgekit_converters.pruning.qat_model import qat_begin, qat_calibrate, qat_finish
+    from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
     from edgekit_converters.pruning.qat_ranges import save_ranges
 
     keras.utils.set_random_seed(5)
@@ -58,7 +58,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     model.compile(keras.optimizers.Adam(0.01), loss)
     model.fit(images, labels, epochs=4, verbose=0)
     qat = qat_begin(model)
-    qat_calibrate(qat, [images[:256]])
+    qat.model(images[:256], training=True)
     held = qat.projection()
     held.begin(qat.model, 32)
     ends = keras.callbacks.LambdaCallback(

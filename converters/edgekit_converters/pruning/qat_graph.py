@@ -11,6 +11,7 @@ from typing import Any
 from edgekit._lazy import need
 from edgekit.errors import SourceError
 from edgekit.quote import first_line
+from edgekit_converters.keras_precision import compute_in_float32
 
 Visit = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 """What to do with one node: given its new arguments, the new outputs."""
@@ -152,7 +153,9 @@ def calls(model: Any) -> dict[int, int]:
 
 
 def copied(operation: Any, name: str | None = None, **changes: Any) -> Any:
-    """A new operation like `operation`, without its weights.
+    """A new operation like `operation`, without its weights; it computes in float32.
+
+    In 16 bits, as under a policy of mixed precision, scales of int8 would round to nothing.
 
     Args:
         operation: a layer, or an operation such as that of ``x + y``.
@@ -180,6 +183,7 @@ def copied(operation: Any, name: str | None = None, **changes: Any) -> Any:
         raise SourceError(message) from error
     if hasattr(made, "trainable"):
         made.trainable = operation.trainable
+    compute_in_float32(made.name, made)
     return made
 
 

@@ -61,9 +61,6 @@ def learned_range() -> Any:
     class LearnedRange(layers.Layer):  # type: ignore[misc, name-defined]
         """Learns while training, unless it is `frozen`; does nothing before its first batch."""
 
-        learning = False
-        """Whether it learns outside of training too."""
-
         def __init__(self, *, limits: tuple[float, float] | None = None, **settings: Any) -> None:
             super().__init__(**settings)
             self.limits = limits
@@ -80,7 +77,7 @@ def learned_range() -> Any:
             self.frozen = variable("frozen", 0.0 if limits is None else 1.0)
 
         def call(self, inputs: Any, training: bool | None = None) -> Any:
-            if (training or self.learning) and self.limits is None:
+            if training and self.limits is None:
                 self._learn(inputs)
             low, high = ops.convert_to_tensor(self.smallest), ops.convert_to_tensor(self.largest)
             known = ops.convert_to_tensor(self.batches) > 0

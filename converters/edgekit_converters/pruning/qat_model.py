@@ -12,12 +12,13 @@ each of its activations, which the conversion to int8 then uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from edgekit.errors import SourceError, UsageError
+from edgekit_converters.keras_precision import half_precision_layers
 from edgekit_converters.pruning.qat_fold import Folded, fold
 from edgekit_converters.pruning.qat_graph import (
     PRODUCTS,
@@ -79,6 +80,8 @@ def qat_begin(model: Any, skip: Sequence[str] = ()) -> Qat:
     _check_skipped(model, skip)
     folded = fold(model, skip)
     notes = [*folded.notes]
+    if half_precision_layers(model):
+        notes.append(f"{model.name}: trained in mixed precision until now; for int8 in float32")
     rounding = set()
     for layer in folded.model.layers:
         kind, reason = type(layer).__name__, why_in_float(layer)
@@ -121,27 +124,6 @@ def qat_finish(qat: Qat) -> tuple[Any, Ranges]:
         if float(layer.batches.numpy()) and max(-low, high) < LARGEST and low <= high:
             ranges[key] = (low, high)
     return qat.folded, ranges
-
-
-def qat_calibrate(qat: Qat, batches: Iterable[Any]) -> None:
-    """Give the ranges a start: of `batches` of training data, without training.
-
-    Without it the model computes in float until its first batch, and how it does before training
-    says nothing.
-
-    Args:
-        qat: as `qat_begin` made it.
-        batches: each what the model takes, with the batch first; a few hundred samples in all.
-    """
-    layers = _learners(qat)
-    for layer in layers:
-        layer.learning = True
-    try:
-        for batch in batches:
-            qat.model(batch, training=False)
-    finally:
-        for layer in layers:
-            layer.learning = False
 
 
 class FreezeRanges:

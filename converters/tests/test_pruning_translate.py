@@ -134,3 +134,75 @@ def test_a_saved_model_is_compiled_again(keras: Any, tmp_path: Path, suffix: str
     assert made.compiled
     before = model.evaluate(rows, labels, verbose=0)
     np.testing.assert_allclose(made.evaluate(rows, labels, verbose=0), before, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: x + 0.0,
+        lambda x: 0.0 + x,
+        lambda x: x - 0.0,
+        lambda x: 0.0 - x,
+        lambda x: x * 0.0,
+        lambda x: x / 4.0,
+    ],
+)
+def test_zero_is_a_number_as_any_other(keras: Any, compute: Any) -> None:
+    given = keras.layers.Input((4,))
+    model = keras.Model(given, keras.layers.Dense(2)(compute(keras.layers.Dense(3)(given))))
+    assert to_keras3(model).count_params() == model.count_params()
+
+
+def test_a_division_by_zero_is_refused_by_name(keras: Any) -> None:
+    given = keras.layers.Input((4,))
+    with pytest.raises(SourceError, match="truediv.*cannot be translated.*it divides by 0; prune"):
+        to_keras3(keras.Model(given, given / 0.0))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_an_optimizer_keeps_its_settings(keras: Any, legacy: bool) -> None:
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
+    optimizers = keras.optimizers.legacy if legacy else keras.optimizers
+    model.compile(optimizers.SGD(0.02, momentum=0.9, nesterov=True, clipnorm=1.5), "mse")
+    made = to_keras3(model).optimizer.get_config()
+    assert made["learning_rate"] == pytest.approx(0.02)
+    assert made["momentum"] == pytest.approx(0.9)
+    assert (made["nesterov"], made["clipnorm"]) == (True, 1.5)
+    model.compile(optimizers.Adam(beta_1=0.8, amsgrad=True, epsilon=1e-3), "mse")
+    made = to_keras3(model).optimizer.get_config()
+    assert made["beta_1"] == pytest.approx(0.8)
+    assert (made["amsgrad"], made["epsilon"]) == (True, 1e-3)
+
+
+def test_what_an_optimizer_cannot_keep_is_told(keras: Any) -> None:
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.legacy.SGD(0.02, decay=0.1), "mse")
+    notes: list[str] = []
+    assert to_keras3(model, note=notes.append).compiled
+    assert notes == ["SGD of Keras 3 has no decay, which was 0.1, and does not count"]
+
+    def own(wanted: Any, made: Any) -> Any:
+        return made - wanted
+
+    model.compile("adam", own)
+    assert not to_keras3(model, note=notes.append).compiled
+    assert "are not those of Keras 3" in notes[1]
+
+
+def test_what_is_called_with_training_off_does_not_move_in_training(keras: Any) -> None:
+    layers = keras.layers
+    given = layers.Input((4,))
+    inner = keras.Model(given, layers.BatchNormalization(name="norm")(layers.Dense(8)(given)))
+    outer = layers.Input((4,))
+    scores = layers.Dense(2)(layers.BatchNormalization(name="free")(inner(outer, training=False)))
+    model = keras.Model(outer, scores)
+    model.compile("sgd", "mse")
+    notes: list[str] = []
+    made = to_keras3(model, note=notes.append)
+    x = np.random.default_rng(0).normal(3, 5, (64, 4)).astype(np.float32)
+    before = [variable.numpy() for variable in made.layers[1].get_layer("norm").weights]
+    made.fit(x, np.zeros((64, 2)), verbose=0)
+    after = [variable.numpy() for variable in made.layers[1].get_layer("norm").weights]
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+    assert made.get_layer("free").moving_mean.numpy().any()
+    assert "not trained: norm" in notes[0]

@@ -138,11 +138,11 @@ class Job:
         from edgekit_converters.pruning.translate import to_keras3
 
         tell("translating to Keras 3")
-        self.model = to_keras3(self.model, name=self.name)
-        self.framework = "keras"
         self.notes.append(
             "a Keras 2 model, translated to Keras 3 layer by layer: both give the same outputs"
         )
+        self.model = to_keras3(self.model, name=self.name, note=self.notes.append)
+        self.framework = "keras"
 
 
 def load(request: PruneRequest, path: Path) -> LoadedModel:

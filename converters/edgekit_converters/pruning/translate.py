@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from edgekit.errors import SourceError
 from edgekit.quote import first_line
 from edgekit_converters.pruning.keras2_layers import is_model, is_own, tf_keras, walk
 from edgekit_converters.pruning.translate_check import check_same
-from edgekit_converters.pruning.translate_config import translated_compile, translated_layer
+from edgekit_converters.pruning.translate_compile import translated_compile
+from edgekit_converters.pruning.translate_config import translated_layer
 from edgekit_converters.pruning.translate_function import translated_function
 
 
-def to_keras3(model: Any, *, name: str = "model") -> Any:
+def to_keras3(model: Any, *, name: str = "model", note: Callable[[str], None] | None = None) -> Any:
     """The functional or sequential tf_keras `model`, rebuilt of Keras 3 layers, with its weights.
 
     Layers keep their names. It is compiled like `model` where Keras 3 knows optimizer, loss and
-    metrics by their names, and is not compiled otherwise. `name` is what messages call it.
+    metrics by their names, and is not compiled otherwise. Batch normalisations that are called with
+    ``training=False`` stay as they are in training: they are not trainable.
+
+    Args:
+        model: of tf_keras.
+        name: what messages call it.
+        note: is told what could not be carried over, a line each.
 
     Raises:
         SourceError: a layer has no counterpart (the message names it), or the two models give
@@ -29,9 +37,13 @@ def to_keras3(model: Any, *, name: str = "model") -> Any:
             "translated to Keras 3; build it as a functional model"
         )
         raise SourceError(message)
-    made = _Translation(name).model(model)
+    translation = _Translation(name)
+    made = translation.model(model)
+    notes = translation.hold_still()
     check_same(model, made, name)
-    translated_compile(model, made)
+    for text in (*notes, *translated_compile(model, made)):
+        if note is not None:
+            note(text)
     return made
 
 
@@ -41,6 +53,25 @@ class _Translation:
     def __init__(self, name: str) -> None:
         self._name = name
         self._made: dict[int, Any] = {}
+        self._still: dict[int, Any] = {}
+        """By identity: layers of Keras 2 that normalise as at inference even in training."""
+
+    def hold_still(self) -> tuple[str, ...]:
+        """Let what was called with ``training=False`` not learn; says so.
+
+        The argument itself would be no use: a Keras 3 model hands its own `training` to all of its
+        layers, those that were called with another one too (3.15).
+        """
+        for key in self._still:
+            self._made[key].trainable = False
+        if not self._still:
+            return ()
+        names = [str(layer.name) for layer in self._still.values()]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return (
+            f"called with training=False, so not trained: {', '.join(names[:3])}{more}: with "
+            "Keras 3 their scale and offset stay too",
+        )
 
     def model(self, model: Any) -> Any:
         """The Keras 3 model for the Keras 2 `model`."""
@@ -91,6 +122,8 @@ class _Translation:
                     tensors[id(outputs[0])] = result
                     continue
                 layer = self._layer(node.layer)
+                if kwargs.get("training") in (False, 0):
+                    self._still |= {id(one): one for one in _normalisations(node.layer)}
                 kwargs = {
                     name: value
                     for name, value in kwargs.items()
@@ -145,6 +178,15 @@ class _Translation:
             f"{self._name}: layer {layer.name!r} ({type(layer).__name__}) cannot be translated to "
             f"Keras 3: {reason}; prune with --method unstructured, which needs no translation"
         )
+
+
+def _normalisations(layer: Any) -> list[Any]:
+    """`layer`, or the layers in a nested model, where they are or hold batch normalisations."""
+    return [
+        one
+        for one in (walk(layer) if is_model(layer) else [layer])
+        if any(type(part).__name__ == "BatchNormalization" for part in one._flatten_layers())
+    ]
 
 
 def _input(tensor: Any) -> Any:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import suppress
 from typing import Any
 
 _RENAMED = {
     "LeakyReLU": {"alpha": "negative_slope"},
 }
-_REDUCTIONS = {"auto": "sum_over_batch_size", "none": None}
 _DROPPED: dict[str, tuple[Any, ...]] = {
     "batch_input_shape": (),  # () is: whatever its value
     "fused": (),
@@ -55,63 +53,8 @@ def translated_layer(layer: Any) -> Any:
     return kind.from_config(_config(name, layer.get_config(), kind))
 
 
-def translated_compile(model: Any, made: Any) -> None:
-    """Compile `made` as the tf_keras `model` is, as far as names and learning rate tell."""
-    import keras
-
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None:
-        return
-    said = model.get_compile_config() or {}
-    loss, metrics = said.get("loss"), said.get("metrics")
-    if loss is None:
-        return
-    with suppress(ValueError, TypeError, AttributeError, ImportError):  # then it stays uncompiled
-        rate = optimizer.learning_rate
-        twin = getattr(keras.optimizers, type(optimizer).__name__)
-        made.compile(
-            optimizer=twin(learning_rate=float(rate.numpy() if hasattr(rate, "numpy") else rate)),
-            loss=_loss(loss),
-            metrics=_metrics(metrics),
-            loss_weights=said.get("loss_weights"),
-        )
-
-
-def _loss(value: Any) -> Any:
-    import keras
-
-    if _is_object(value):
-        if value["class_name"] == "function":  # as .h5 files have it
-            return value["config"]
-        config = {key: part for key, part in value["config"].items() if key != "fn"}
-        if config.get("reduction") in ("auto", "none"):
-            config["reduction"] = _REDUCTIONS[config["reduction"]]
-        return getattr(keras.losses, value["class_name"]).from_config(config)
-    if isinstance(value, dict):
-        return {key: _loss(part) for key, part in value.items()}
-    return [_loss(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-def _metrics(value: Any) -> Any:
-    """Metrics by name; those of .h5 files come wrapped, and in a list for each output."""
-    import keras
-
-    if _is_object(value):
-        config = value["config"]
-        if value["class_name"] == "function":
-            return config
-        if value["class_name"] == "MeanMetricWrapper":
-            return _metrics(config["fn"])
-        return getattr(keras.metrics, value["class_name"]).from_config(config)
-    if isinstance(value, dict):
-        return {key: _metrics(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        parts = value[0] if len(value) == 1 and isinstance(value[0], list) else value
-        return [_metrics(part) for part in parts]
-    return value
-
-
-def _is_object(value: Any) -> bool:
+def is_object(value: Any) -> bool:
+    """Whether `value` is the configuration of an object: its class, and its own configuration."""
     return isinstance(value, dict) and "class_name" in value
 
 
@@ -157,7 +100,7 @@ def _value(value: Any) -> Any:
     """`value` with the configurations of layers and functions in it translated."""
     import keras
 
-    if _is_object(value) and "config" in value:
+    if is_object(value) and "config" in value:
         inner = getattr(keras.layers, str(value["class_name"]), None)
         config = value["config"]
         if inner is not None and isinstance(config, dict):

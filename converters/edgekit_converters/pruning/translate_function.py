@@ -65,7 +65,11 @@ def translated_function(layer: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _scaled(function: str, first: Any, second: Any, name: str) -> Any:
-    """The tensor among the two times a number, plus a number; None where that is not it."""
+    """The tensor among the two times a number, plus a number; None where that is not it.
+
+    Raises:
+        ValueError: it divides by 0.
+    """
     import keras
 
     if _is_tensor(first) == _is_tensor(second):
@@ -74,16 +78,21 @@ def _scaled(function: str, first: Any, second: Any, name: str) -> Any:
     if np.ndim(other) != 0 or isinstance(other, str):
         return None
     number, reverse = float(other), tensor is second
-    scale, offset = {
-        "add": (1.0, number),
-        "multiply": (number, 0.0),
-        "mul": (number, 0.0),
-        "subtract": (-1.0, number) if reverse else (1.0, -number),
-        "sub": (-1.0, number) if reverse else (1.0, -number),
-        "truediv": (None, 0.0) if reverse else (1 / number, 0.0),
-        "divide": (None, 0.0) if reverse else (1 / number, 0.0),
-    }.get(function, (None, 0.0))
-    return None if scale is None else keras.layers.Rescaling(scale, offset, name=name)(tensor)
+    scale, offset = 1.0, 0.0
+    if function == "add":
+        offset = number
+    elif function in ("multiply", "mul"):
+        scale = number
+    elif function in ("subtract", "sub"):
+        scale, offset = (-1.0, number) if reverse else (1.0, -number)
+    elif function in ("truediv", "divide") and not reverse:
+        if number == 0:
+            message = "it divides by 0"
+            raise ValueError(message)
+        scale = 1 / number
+    else:
+        return None
+    return keras.layers.Rescaling(scale, offset, name=name)(tensor)
 
 
 def _is_tensor(value: Any) -> bool:

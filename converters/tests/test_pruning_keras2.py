@@ -134,6 +134,42 @@ def test_blocks_become_zero_at_once_without_data_and_other_layers_are_named(mode
     assert "not pruned: first (Conv2D)" in made.notes[0]
 
 
+@pytest.mark.parametrize("trains", [False, True])
+def test_layers_of_one_name_in_two_nested_models_have_shares_of_their_own(
+    keras: Any, trains: bool
+) -> None:
+    layers = keras.layers
+
+    def inner(name: str, size: float) -> Any:
+        given = layers.Input((16,))
+        start = keras.initializers.RandomNormal(stddev=size, seed=1)
+        dense = layers.Dense(16, name="dense", kernel_initializer=start)
+        return keras.Model(given, dense(given), name=name)
+
+    given = layers.Input((16,))
+    model = keras.Model(given, inner("small", 0.01)(inner("large", 10.0)(given)))
+    model.compile("adam", "mse")
+
+    def fit(trained: Any, projections: list[Any], *, stage: Stage) -> object:
+        x = np.random.default_rng(0).normal(size=(160, 16))
+        (held,) = projections
+        held.begin(trained, 20)
+        for step in range(20):
+            trained.train_on_batch(x[:32], x[:32])
+            held.after_batch(step + 1)
+        held.finish()
+        return stage
+
+    settings = Keras2Settings(scope="global", sparsity=0.5, steps=20)
+    made = compress(model, settings, fit if trains else None).model
+    zeros = {
+        name: float((made.get_layer(name).get_layer("dense").kernel.numpy() == 0).mean())
+        for name in ("large", "small")
+    }
+    assert zeros["large"] < 0.05
+    assert zeros["small"] > 0.95
+
+
 def test_a_global_share_takes_more_from_layers_of_small_weights(model: Any) -> None:
     made = compress(model, Keras2Settings(scope="global", sparsity=0.6)).model
     kernels = [kernel_of(made, name) for name in ("first", "hidden", "scores")]

@@ -62,8 +62,8 @@ def prunable(model: Any, settings: Keras2Settings) -> frozenset[int]:
 class HeldMasks:
     """Counts the steps of the pruning wrappers in a model, and keeps their weights masked."""
 
-    def __init__(self, model: Any, shares: dict[str, float]) -> None:
-        """`shares`: of zeros, by the name of the layer that is wrapped; empty for N:M."""
+    def __init__(self, model: Any, shares: dict[int, float]) -> None:
+        """`shares`: of zeros, by the identity of the layer that is wrapped; empty for N:M."""
         self._model = model
         self._shares = shares
 
@@ -101,7 +101,7 @@ class HeldMasks:
         schedule = tfmot().sparsity.keras.ConstantSparsity
         late = False
         for layer in self._layers():
-            share = self._shares.get(layer.layer.name)
+            share = self._shares.get(id(layer.layer))
             if share is not None:
                 layer.pruning_obj._pruning_schedule = schedule(share, 0)
             for weight, mask, threshold in layer.pruning_vars:
@@ -160,27 +160,30 @@ def _fits(shape: Sequence[int], settings: Keras2Settings) -> bool:
     return True
 
 
-def _shares(chosen: Sequence[Any], settings: Keras2Settings) -> dict[str, float]:
-    """The share of zeros each layer ends with, by name; none for N:M."""
+def _shares(chosen: Sequence[Any], settings: Keras2Settings) -> dict[int, float]:
+    """The share of zeros each layer ends with, by identity; none for N:M.
+
+    Layers of different nested models may have one name.
+    """
     if settings.sparsity is None or settings.pattern:
         return {}
     if settings.scope == "layer":
-        return {layer.name: settings.sparsity for layer in chosen}
+        return {id(layer): settings.sparsity for layer in chosen}
     sizes = {
-        layer.name: np.concatenate([np.abs(k.numpy()).ravel() for k in kernels(layer)])
+        id(layer): np.concatenate([np.abs(k.numpy()).ravel() for k in kernels(layer)])
         for layer in chosen
     }
     limit = np.quantile(np.concatenate(list(sizes.values())), settings.sparsity)
     return {
-        name: min(float((values < limit).mean()), 1 - 1 / values.size)
-        for name, values in sizes.items()
+        key: min(float((values < limit).mean()), 1 - 1 / values.size)
+        for key, values in sizes.items()
     }
 
 
 def _masked(
     model: Any,
     chosen: Sequence[Any],
-    shares: dict[str, float],
+    shares: dict[int, float],
     settings: Keras2Settings,
     *,
     trains: bool,
@@ -192,7 +195,7 @@ def _masked(
         if id(layer) not in by_id:
             return layer
         options: dict[str, Any] = {
-            "pruning_schedule": _schedule(shares.get(layer.name), settings, trains=trains)
+            "pruning_schedule": _schedule(shares.get(id(layer)), settings, trains=trains)
         }
         if settings.pattern:
             kept, row = settings.pattern

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from edgekit.child import Limits
 from edgekit.errors import UsageError
+from edgekit.fingerprint import fingerprint
 from edgekit.preprocess import parse_prefixed
 from edgekit.prune_amount import BYTE_UNITS, COUNT_UNITS, Goal, parse_goal, percent
 from edgekit.prune_method import Method, parse_method
@@ -250,7 +251,8 @@ class PruneRequest:
     def digest(self, source_sha256: str = "") -> str:
         """The same for requests that make the same: what a resumed call is recognised by.
 
-        The contents of the model count, and the size of data files; not where the result goes.
+        The contents of the model, of ``--custom-objects`` and of the data count (as far as
+        `edgekit.fingerprint` reads them); not where the result goes.
 
         Args:
             source_sha256: of the model; by default its file is read.
@@ -258,7 +260,9 @@ class PruneRequest:
         told = {name: value for name, value in self.to_plain().items() if name not in _NO_MATTER}
         told["epochs"] = self.epochs_to_train
         told["source"] = source_sha256 or _sha256(self.source)
-        told["sizes"] = [_size(text) for text in (self.data, self.test)]
+        told["contents"] = [fingerprint(text) for text in (self.data, self.test)]
+        if self.custom_objects is not None:
+            told["custom_objects"] = _sha256(self.custom_objects)
         if isinstance(self.teacher, Path):
             told["teacher"] = _sha256(self.teacher)
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
@@ -278,11 +282,3 @@ def _sha256(source: Any) -> str:
         return str(source)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _size(text: str | None) -> int:
-    """Of a data file, with or without the name of a split."""
-    for path in (text or "", (text or "").rpartition(":")[0]):
-        if path and Path(path).is_file():
-            return Path(path).stat().st_size
-    return 0

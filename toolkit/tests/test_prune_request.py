@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from edgekit import fingerprint
 from edgekit.errors import OutputError, UsageError
 from edgekit.prune_method import parse_method
 from edgekit.prune_options import request_from
@@ -173,3 +174,55 @@ def test_the_contents_of_the_model_matter_for_resuming(tmp_path: Path) -> None:
     first = request_from(source, macs=0.5).digest()
     source.write_bytes(b"two")
     assert request_from(source, macs=0.5).digest() != first
+
+
+def test_data_made_anew_matter_for_resuming_though_they_are_as_large(tmp_path: Path) -> None:
+    data = tmp_path / "train.npz"
+    for text in (str(data), f"{data}:train"):
+        made = set()
+        for byte in (b"a", b"b"):
+            data.write_bytes(byte * 100)
+            made.add(asked(macs=0.5, data=text).digest())
+        assert len(made) == 2, text
+
+
+def test_files_in_a_folder_of_data_matter_for_resuming(tmp_path: Path) -> None:
+    def digest() -> str:
+        return asked(macs=0.5, data=str(tmp_path)).digest()
+
+    made = [digest()]
+    (tmp_path / "cat").mkdir()
+    for name, content in (("1.png", b"one"), ("2.png", b"two"), ("2.png", b"owt")):
+        (tmp_path / "cat" / name).write_bytes(content)
+        made.append(digest())
+    (tmp_path / "cat" / "2.png").rename(tmp_path / "cat" / "3.png")
+    made.append(digest())
+    assert len(set(made)) == 5
+
+
+def test_what_a_file_of_layers_or_a_function_says_matters_for_resuming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, made = tmp_path / "mine.py", set()
+    for number in (1, 2):
+        code.write_text(f"factor = {number}\n")
+        made.add(asked(macs=0.5, custom_objects="mine.py").digest())
+        made.add(asked(macs=0.5, data="mine:samples").digest())
+    assert len(made) == 4
+
+
+def test_a_file_too_large_to_be_read_matters_at_both_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "_WHOLE", 1000)
+    monkeypatch.setattr(fingerprint, "_PART", 10)
+    monkeypatch.setattr(fingerprint, "_PARTS", 4)
+    data, made = tmp_path / "train.npz", set()
+    for place in (None, 0, 4999):
+        content = bytearray(5000)
+        if place is not None:
+            content[place] = 1
+        data.write_bytes(content)
+        made.add(asked(macs=0.5, data=str(data)).digest())
+    assert len(made) == 3

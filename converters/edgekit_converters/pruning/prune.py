@@ -94,11 +94,6 @@ class _Job:
     checkpoint: Path
     sha256: str
 
-    @property
-    def digest(self) -> str:
-        """What a resumed call is recognised by."""
-        return self.request.digest(self.sha256)
-
     def run(self) -> Pruned:
         """Everything, in order."""
         request, progress = self.request, self.progress
@@ -112,9 +107,10 @@ class _Job:
         for warning in facts["warnings"]:
             progress.note(f"WARNING {warning}")
         samples = facts["samples"]
-        chosen, cuts = self._cut(facts)
+        digest = request.digest(self.sha256)  # what a resumed call is recognised by
+        chosen, cuts = self._cut(facts, digest)
         progress.step(self._what())
-        shrunk = self.child.call("shrink", folder=str(self.checkpoint), digest=self.digest)
+        shrunk = self.child.call("shrink", folder=str(self.checkpoint), digest=digest)
         for warning in shrunk["warnings"]:
             progress.note(f"WARNING {warning}")
         progress.step("save the model, and load it again")
@@ -176,14 +172,16 @@ class _Job:
             settings=self._settings(),
         )
 
-    def _cut(self, facts: Mapping[str, Any]) -> tuple[Chosen | None, dict[str, Any] | None]:
+    def _cut(
+        self, facts: Mapping[str, Any], digest: str
+    ) -> tuple[Chosen | None, dict[str, Any] | None]:
         """Cut channels, as often as it takes to find how many."""
         request = self.request
         if not (request.method.is_structured and request.prunes):
             return None, None
         folder = str(self.checkpoint)
         if request.resume:
-            again = self.child.call("cut_again", folder=folder, digest=self.digest)
+            again = self.child.call("cut_again", folder=folder, digest=digest)
             if again is not None:
                 self.progress.step("cut channels, as was chosen before")
                 return _reaching(Chosen(**again["chosen"]), again), again
@@ -204,7 +202,7 @@ class _Job:
             "cut",
             chosen=asdict(chosen),
             folder=folder if request.epochs_to_train else None,
-            digest=self.digest,
+            digest=digest,
         )
         return _reaching(chosen, made), made
 

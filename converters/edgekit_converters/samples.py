@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import data, data_checks
+from edgekit.errors import DataError
 from edgekit.preprocess import Preprocess, decided, for_inputs
 from edgekit.tensors import TensorSpec
 
@@ -23,6 +24,7 @@ VERIFIED = 256
 """At most so many samples are used to compare the files with the model."""
 RANDOM_SAMPLES = 16
 """How many seeded random samples stand in when no data is given."""
+_PIECE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,48 @@ def save(arrays: Mapping[str, NDArray[Any]], out: Path) -> None:
     """Write `arrays` as an uncompressed .npz; unlike `numpy.savez`, names may be any."""
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def save_rows(
+    dataset: data.Dataset,
+    rows: NDArray[np.intp],
+    out: Path,
+    others: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write what `save` would write of `rows` of `dataset`, and `others`, piece by piece.
+
+    However many rows there are, a few samples at a time are in memory.
+
+    Args:
+        dataset: where the samples are.
+        rows: which, in their order.
+        out: an ``.npz``.
+        others: further arrays.
+
+    Raises:
+        DataError: a sample cannot be read, or two have different shapes.
+    """
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for spec in dataset.inputs:
+            alone = replace(dataset, inputs=(spec,))  # others are not prepared in vain
+            first = np.ascontiguousarray(alone.batch(rows[:1])[spec.name])
+            head = np.lib.format.header_data_from_array_1_0(first)
+            shape = (len(rows), *first.shape[1:])
+            step = max(1, _PIECE_BYTES // max(1, first.nbytes))
+            with archive.open(f"{spec.name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array_header_1_0(file, {**head, "shape": shape})
+                for batch in alone.batches(rows, step):
+                    piece = batch[spec.name]
+                    if piece.shape[1:] != shape[1:] or piece.dtype != first.dtype:
+                        message = (
+                            f"{dataset.text}: has samples of shape {shape[1:]} and of "
+                            f"{piece.shape[1:]} for input {spec.name!r}; make them equal"
+                        )
+                        raise DataError(message)
+                    file.write(np.ascontiguousarray(piece).data)
+        for name, array in others.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
 

@@ -1,6 +1,7 @@
 """Data for fine-tuning: parts, refusals, labels fitted to a loss."""
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import edgekit
 from edgekit.data import open_data
 from edgekit.errors import DataError, UsageError
 from edgekit.tensors import TensorSpec
+from edgekit_converters import samples
 from edgekit_converters.pruning.training_data import TrainingData
 from edgekit_converters.pruning.training_labels import fit_labels
 
@@ -66,6 +68,26 @@ def test_the_samples_of_the_verdict_can_be_read_again(tmp_path: Path) -> None:
     assert again.labels.tolist() == data.labels[data.test].tolist()
     expected = data.tested.batch(data.test[:3])["image"]
     assert np.array_equal(again.batch([0, 1, 2])["image"], expected)
+
+
+def test_a_large_test_set_is_written_in_a_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 20_000
+    small_images = np.arange(count, dtype=np.uint8)[:, None, None, None]
+    images = np.broadcast_to(small_images, (count, 28, 28, 1))  # 16 MB as bytes, 63 as floats
+    given = tmp_path / "images.npz"
+    np.savez(given, x=images, y=np.arange(count) % 10)
+    data = TrainingData.open(f"{FASHION}:test", IMAGE, ["scale=1/255"], test=str(given))
+    monkeypatch.setattr(samples, "_PIECE_BYTES", 1 << 20)
+    tracemalloc.start()
+    path = data.save_test(tmp_path / "test.npz")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    with np.load(path) as arrays:
+        assert np.array_equal(arrays["image"], data.tested.batch(data.test)["image"])
+        assert arrays["y"].tolist() == (np.arange(count) % 10).tolist()
+        assert most < arrays["image"].nbytes / 2, most
 
 
 def test_random_numbers_teach_nothing() -> None:

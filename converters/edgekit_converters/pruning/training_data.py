@@ -18,7 +18,7 @@ from edgekit.preprocess import Preprocess, decided, for_inputs
 from edgekit.task import class_numbers, match_classes
 from edgekit.tensors import TensorSpec
 from edgekit_converters.pruning.overlap import check_places, check_samples
-from edgekit_converters.samples import save
+from edgekit_converters.samples import save_rows
 
 Array = NDArray[Any]
 Rows = NDArray[np.intp]
@@ -145,7 +145,7 @@ class TrainingData:
         order = match_classes(self.tested.class_names, self.class_names)
         if order is not None:
             labels = class_numbers(labels, None, order)
-        save(self.tested.batch(self.test) | {called: labels[self.test]}, path)
+        save_rows(self.tested, self.test, path, {called: labels[self.test]})
         return path
 
 

@@ -158,6 +158,37 @@ def test_only_epochs_at_the_full_sparsity_can_be_the_best(keras3: Any, data: Tra
     assert history.best == 3
 
 
+def test_words_about_a_settled_state_make_no_epoch_the_best(
+    keras3: Any, data: TrainingData
+) -> None:
+    """As of quantization-aware training, which at last holds the ranges that it learned."""
+
+    class Ranges(FirstZero):
+        def begin(self, model: Any, steps: int) -> None:
+            super().begin(model, steps)
+            self.last = model.layers[-1].kernel
+
+        def after_batch(self, step: int) -> None:
+            super().after_batch(step)
+            if step > 2 * 41:  # in the third epoch, and much worse
+                self.last.assign(-self.last.numpy())
+
+        def progress(self) -> str:
+            return f"ranges {'held' if len(self.steps) > 2 * 41 else 'learned'}"
+
+    model = classifier(keras3)
+    held = Ranges()
+    history = fine_tune(
+        model, data, TrainingSettings(epochs=3), keras=keras3, projections=[held], report=quiet
+    )
+    assert [epoch.progress for epoch in history.epochs] == [
+        ("ranges learned",),
+        ("ranges learned",),
+        ("ranges held",),
+    ]
+    assert history.best == 2
+
+
 def test_it_stops_when_nothing_gets_better(keras3: Any, data: TrainingData) -> None:
     model = classifier(keras3)
     fine_tune(model, data, TrainingSettings(epochs=3), keras=keras3, report=quiet)

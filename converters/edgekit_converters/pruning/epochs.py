@@ -241,10 +241,14 @@ class Follower:
 
 
 def _is_better(new: Epoch, best: Epoch) -> bool:
-    """By the loss, among those in the same state; else the newer, which has come further."""
+    """By the loss, among those that are settled; before there is one, the newer has come further.
+
+    What else changes in a settled state, as ranges that are learned and then held, makes no epoch
+    better: each is a model that may be kept.
+    """
     if new.is_settled != best.is_settled:
         return new.is_settled
-    if not new.is_settled or new.progress != best.progress:
+    if not new.is_settled:
         return True
     return new.validation_loss < best.validation_loss or math.isnan(best.validation_loss)
 

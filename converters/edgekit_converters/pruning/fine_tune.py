@@ -33,8 +33,7 @@ class Projection(Protocol):
 
     It may have more: ``state() -> Mapping[str, array]`` and ``restore(state)``, which make a
     resumed training the same as an uninterrupted one; and ``is_settled``, False as long as a
-    schedule has not reached its end. Where that is missing, only epochs with the same `progress`
-    are compared by their loss, and one with another counts as further on.
+    schedule has not reached its end: such epochs are kept only as long as there is no other.
     """
 
     def begin(self, model: Any, steps: int) -> None:

@@ -9,32 +9,25 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 from edgekit.child import Limits
 from edgekit.errors import UsageError
 from edgekit.fingerprint import fingerprint
 from edgekit.preprocess import parse_prefixed
 from edgekit.prune_amount import BYTE_UNITS, COUNT_UNITS, Goal, parse_goal, percent
+from edgekit.prune_choices import (
+    CHOICES,
+    TARGETS,
+    Importance,
+    Measure,
+    Ratios,
+    Schedule,
+    Scope,
+    Target,
+)
 from edgekit.prune_method import Method, parse_method
 from edgekit.request import check_target
-
-Target = Literal["sparsity", "macs", "size", "latency"]
-Measure = Literal["float32", "int8"]
-Scope = Literal["layer", "global"]
-Schedule = Literal["polynomial", "constant"]
-Importance = Literal["magnitude", "batch-norm", "taylor"]
-Ratios = Literal["uniform", "sensitivity"]
-
-TARGETS: tuple[Target, ...] = get_args(Target)
-CHOICES: Final = {
-    "measure": get_args(Measure),
-    "scope": get_args(Scope),
-    "schedule": get_args(Schedule),
-    "importance": get_args(Importance),
-    "ratios": get_args(Ratios),
-}
-"""Options that take one of a closed set; the first is the default."""
 
 ORIGINAL: Final = "original"
 EPOCHS = 5

@@ -12,18 +12,14 @@ from typing import Any, Literal
 from edgekit.child import Limits
 from edgekit.errors import MissingDependencyError, SourceError
 from edgekit.progress import Progress
+from edgekit.prune_choices import Importance, Measure, Ratios, Schedule, Scope
 from edgekit.prune_method import DOWNLOAD_ONLY
 from edgekit.prune_options import request_from
 from edgekit.prune_request import (
     BATCH_SIZE,
     MULTIPLE_OF,
     TEMPERATURE,
-    Importance,
-    Measure,
     PruneRequest,
-    Ratios,
-    Schedule,
-    Scope,
 )
 from edgekit.pruned import Pruned
 from edgekit.source_kind import sniff

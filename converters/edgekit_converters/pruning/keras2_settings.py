@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from edgekit.errors import UsageError
+from edgekit.prune_choices import Schedule, Scope
 from edgekit.prune_request import MOST_CLUSTERS
 
 Stage = Literal["prune", "cluster", "quantize"]
@@ -32,9 +33,9 @@ class Keras2Settings:
     """Share of the weights that become zero, within 0..1. None: no pruning, unless N:M."""
     method: str = "unstructured"
     """``unstructured``, N:M (``2:4``: at most 2 of 4 in a row are not zero), or ``1x4`` blocks."""
-    scope: Literal["layer", "global"] = "layer"
+    scope: Scope = "layer"
     """Whether `sparsity` is of each layer or of all together."""
-    schedule: Literal["polynomial", "constant"] = "polynomial"
+    schedule: Schedule = "polynomial"
     clusters: int | None = None
     """Different values that each kernel keeps."""
     quantize: bool = False

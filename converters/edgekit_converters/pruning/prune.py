@@ -16,7 +16,8 @@ from edgekit import check_worker, keras_file, source_kind
 from edgekit.child import Child
 from edgekit.errors import CrashError, EdgekitError, OutputError, SourceError, UsageError
 from edgekit.progress import Progress
-from edgekit.prune_request import Measure, PruneRequest, Target
+from edgekit.prune_choices import Measure, Target
+from edgekit.prune_request import PruneRequest
 from edgekit.prune_verdict import Verdict
 from edgekit.pruned import Cut, EpochRecord, Kept, LayerZeros, Pruned, Reached
 from edgekit.pruning import checkpoint_of

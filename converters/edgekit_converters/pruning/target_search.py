@@ -9,7 +9,8 @@ from typing import Any
 from edgekit.child import Child
 from edgekit.errors import UsageError
 from edgekit.progress import Progress
-from edgekit.prune_request import PruneRequest, Target
+from edgekit.prune_choices import Target
+from edgekit.prune_request import PruneRequest
 from edgekit.request import ConvertRequest
 from edgekit_converters.convert import convert
 from edgekit_converters.pruning.channel_stage import Kind

@@ -12,9 +12,19 @@ import click
 from edgekit.cli.given_path import GivenPath
 from edgekit.cli.limit_options import LIMIT_NAMES, limit_options, limits_of
 from edgekit.errors import UsageError
+from edgekit.prune_choices import CHOICES
 
 if TYPE_CHECKING:
     from edgekit.prune_request import PruneRequest
+
+
+def _choice(name: str, told: str) -> Callable[[Any], Any]:
+    """An option that takes one of a closed set."""
+    known = CHOICES[name]
+    return click.option(
+        f"--{name}", type=click.Choice(known), default=known[0], show_default=True, help=told
+    )
+
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("model", type=GivenPath(), required=False),
@@ -52,12 +62,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Where --latency is measured: a name that 'edgekit targets' knows, or "
         "ssh://user@host.  [default: here]",
     ),
-    click.option(
-        "--measure",
-        type=click.Choice(["float32", "int8"]),
-        default="float32",
-        show_default=True,
-        help="Which TFLite file --size and --latency speak of.",
+    _choice(
+        "measure",
+        "Which TFLite file --size and --latency speak of.",
     ),
     click.option(
         "--method",
@@ -68,34 +75,22 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "unstructured: single weights become zero. 2:4: of every 4, 2 are kept (any N:M). 1x4: "
         "blocks of weights become zero. With zeros only the compressed download shrinks.",
     ),
-    click.option(
-        "--scope",
-        type=click.Choice(["layer", "global"]),
-        default="layer",
-        show_default=True,
-        help="Unstructured: compare weights within each layer, or over all of them.",
+    _choice(
+        "scope",
+        "Unstructured: compare weights within each layer, or over all of them.",
     ),
-    click.option(
-        "--schedule",
-        type=click.Choice(["polynomial", "constant"]),
-        default="polynomial",
-        show_default=True,
-        help="While training, with zeros: become sparse step by step, or at once.",
+    _choice(
+        "schedule",
+        "While training, with zeros: become sparse step by step, or at once.",
     ),
-    click.option(
-        "--importance",
-        type=click.Choice(["magnitude", "batch-norm", "taylor"]),
-        default="magnitude",
-        show_default=True,
-        help="Structured: channels go first that have small weights, or a small batch "
+    _choice(
+        "importance",
+        "Structured: channels go first that have small weights, or a small batch "
         "normalization scale, or matter least to the loss on --data.",
     ),
-    click.option(
-        "--ratios",
-        type=click.Choice(["uniform", "sensitivity"]),
-        default="uniform",
-        show_default=True,
-        help="Structured: the same share of all layers, or more of those where it hurts less "
+    _choice(
+        "ratios",
+        "Structured: the same share of all layers, or more of those where it hurts less "
         "(needs --data).",
     ),
     click.option(

@@ -1,4 +1,4 @@
-"""What the compression of Keras 2 models is made of: k-means, and models without models inside."""
+"""What the compression of Keras 2 models is made of: models without models inside."""
 
 import importlib
 from typing import Any
@@ -6,22 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit_converters.pruning.keras2_cluster import nearest
 from edgekit_converters.pruning.keras2_flat import flattened
 from edgekit_converters.pruning.keras2_quantize import check_quantized
 from edgekit_converters.pruning.keras2_settings import Keras2Settings
 from edgekit_converters.tensorflow_setup import tensorflow
-
-
-def test_k_means_keeps_zeros_and_is_nearer_than_even_spacing() -> None:
-    weights = np.random.default_rng(0).normal(size=2000).astype(np.float32)
-    weights[::2] = 0
-    made = nearest(weights, 8, keep_zeros=True)
-    assert len(np.unique(made)) == 8
-    np.testing.assert_array_equal(made == 0, weights == 0)
-    even = np.linspace(weights.min(), weights.max(), 8)
-    spaced = even[np.abs(weights[:, None] - even).argmin(1)]
-    assert np.square(made - weights).sum() < 0.5 * np.square(spaced - weights).sum()
 
 
 @pytest.mark.slow

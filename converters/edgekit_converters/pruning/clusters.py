@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
 from edgekit.prune_request import MOST_CLUSTERS
-from edgekit_converters.pruning.holding import Masks, stored
+from edgekit_converters.pruning.holding import stored
 from edgekit_converters.pruning.kernels import Kernel, find_kernels
 
 Array = NDArray[Any]
-Start = Literal["linear", "density", "kmeans++"]
 _ROUNDS = 300
 
 
@@ -29,18 +28,15 @@ class Grouped:
     """The cluster whose centroid is zero for good."""
 
 
-def centroids(
-    values: Array, count: int, start: Start = "linear", *, seed: int = 0
-) -> NDArray[np.float64]:
+def centroids(values: Array, count: int) -> NDArray[np.float64]:
     """At most `count` centres of one-dimensional `values`, by k-means (Lloyd's algorithm).
+
+    The first centres are evenly spaced from the smallest to the largest value, which keeps the rare
+    large weights (Han, Mao and Dally, 2016).
 
     Args:
         values: any shape, not empty.
         count: of clusters.
-        start: ``"linear"`` spaces the first centres evenly from the smallest to the largest value,
-            which keeps the rare large weights (Han, Mao and Dally, 2016); ``"density"`` puts as
-            many values around each; ``"kmeans++"`` draws them far from each other.
-        seed: of ``"kmeans++"``.
 
     >>> centroids(np.array([0.0, 0.1, 0.9, 1.0]), 2).round(2).tolist()
     [0.05, 0.95]
@@ -49,12 +45,7 @@ def centroids(
     different = np.unique(ordered)
     if different.size <= count:
         return different
-    if start == "density":
-        centres = np.quantile(ordered, (np.arange(count) + 0.5) / count)
-    elif start == "kmeans++":
-        centres = _far_apart(ordered, count, seed)
-    else:
-        centres = np.linspace(ordered[0], ordered[-1], count)
+    centres = np.linspace(ordered[0], ordered[-1], count)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     for _ in range(_ROUNDS):
         edges = np.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2)
@@ -68,7 +59,7 @@ def centroids(
     return np.asarray(centres[sizes > 0])
 
 
-def group(weights: Array, count: int, start: Start = "linear") -> Grouped:
+def group(weights: Array, count: int) -> Grouped:
     """Put every weight into one of at most `count` clusters.
 
     Where there are zeros, one cluster is zero for good, and weights nearer to it than to any other
@@ -77,12 +68,12 @@ def group(weights: Array, count: int, start: Start = "linear") -> Grouped:
     flat = np.asarray(weights).astype(np.float32)
     zeros = flat == 0
     if not np.any(zeros):
-        centres = centroids(flat, count, start)
+        centres = centroids(flat, count)
         zero = None
     elif np.all(zeros):
         centres, zero = np.zeros(1), 0
     else:
-        others = centroids(flat[~zeros], count - 1, start)
+        others = centroids(flat[~zeros], count - 1)
         zero = int(np.searchsorted(others, 0.0))
         centres = np.insert(others, zero, 0.0)
     members = np.searchsorted((centres[1:] + centres[:-1]) / 2, flat)
@@ -99,34 +90,19 @@ class Clusters:
 
     Args:
         count: different values that a kernel may have, zero included; from 2.
-        start: see `centroids`.
-        after: masks that are held in the same training: clusters are made when these no longer
-            change. In the list of projections they come first.
         skip: names or class names of layers to leave alone.
 
     Raises:
-        UsageError: a count out of range, or an unknown start.
+        UsageError: a count out of range.
     """
 
-    def __init__(
-        self,
-        count: int,
-        *,
-        start: str = "linear",
-        after: Masks | None = None,
-        skip: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, count: int, *, skip: Sequence[str] = ()) -> None:
         if not 2 <= count <= MOST_CLUSTERS:
             message = f"cluster {count}: must be from 2 to {MOST_CLUSTERS}; 16 or 32 are usual"
             raise UsageError(message)
-        starts: dict[str, Start] = {"linear": "linear", "density": "density"}
-        starts["kmeans++"] = "kmeans++"
-        if start not in starts:
-            message = f"start {start!r}: there is no such one; there are: {', '.join(starts)}"
-            raise UsageError(message)
         self.count = count
         self.kernels: tuple[Kernel, ...] = ()
-        self._start, self._after, self._skip = starts[start], after, tuple(skip)
+        self._skip = tuple(skip)
         self._centroids: list[Any] = []
 
     def begin(self, model: Any, steps: int) -> None:  # noqa: ARG002  # as all projections
@@ -137,33 +113,23 @@ class Clusters:
             UsageError: a layer to skip that is not there.
         """
         self.kernels = find_kernels(model, self._skip)
-        self._centroids = []
-        self._group_if_ready()
+        self._hold([group(kernel.read(), self.count) for kernel in self.kernels])
+        self._settle()
 
     def after_batch(self, step: int) -> None:  # noqa: ARG002  # as all projections
         """Move the centroids, and put every weight back onto its own."""
-        if self._centroids:
-            self._follow()
-        else:
-            self._group_if_ready()
+        self._follow()
 
     def finish(self) -> None:
         """Leave the model with at most `count` values in each kernel."""
-        if not self._centroids:
-            self._group()
         self._settle()
 
     def progress(self) -> str:
-        """How far it is: ``16 clusters``; empty before there are any."""
-        return f"{self.count} clusters" if self._centroids else ""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the clusters have been made."""
-        return bool(self._centroids)
+        """What is held: ``16 clusters``."""
+        return f"{self.count} clusters"
 
     def state(self) -> Mapping[str, Array]:
-        """All that `restore` needs in another process; empty before there are clusters."""
+        """All that `restore` needs in another process."""
         arrays: dict[str, Array] = {}
         for number, centres in enumerate(self._centroids):
             made = self._grouped[number]
@@ -174,9 +140,6 @@ class Clusters:
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Go back to where `state` was taken; after `begin`."""
-        self._centroids = []
-        if not state:
-            return
         self._hold(
             [
                 Grouped(
@@ -187,14 +150,6 @@ class Clusters:
                 for number in range(len(self.kernels))
             ]
         )
-
-    def _group_if_ready(self) -> None:
-        if self._after is None or self._after.is_final:
-            self._group()
-
-    def _group(self) -> None:
-        self._hold([group(kernel.read(), self.count, self._start) for kernel in self.kernels])
-        self._settle()
 
     def _hold(self, grouped: list[Grouped]) -> None:
         self._grouped = grouped
@@ -229,15 +184,3 @@ def _compile(
         settle()
 
     return [centres for _, _, centres, _ in held], tf.function(follow), tf.function(settle)
-
-
-def _far_apart(ordered: NDArray[np.float64], count: int, seed: int) -> NDArray[np.float64]:
-    """First centres, each drawn with the square of its distance to those before."""
-    random = np.random.default_rng(seed)
-    centres = [float(random.choice(ordered))]
-    distances = np.abs(ordered - centres[0])
-    for _ in range(count - 1):
-        squares = distances**2
-        centres.append(float(random.choice(ordered, p=squares / squares.sum())))
-        distances = np.minimum(distances, np.abs(ordered - centres[-1]))
-    return np.sort(np.array(centres))

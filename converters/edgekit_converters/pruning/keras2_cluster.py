@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.errors import SourceError
+from edgekit_converters.pruning.clusters import group
 from edgekit_converters.pruning.keras2_layers import (
     compile_like,
     copy_of,
@@ -18,9 +18,6 @@ from edgekit_converters.pruning.keras2_layers import (
     wrapped,
 )
 from edgekit_converters.pruning.keras2_settings import Fit, Keras2Settings
-
-_ROUNDS = 30
-"""Of k-means; one dimension is settled long before."""
 
 
 def clustered(
@@ -47,7 +44,8 @@ def clustered(
     notes = [f"not clustered: {listed(few)}: no more than {count} values anyway"] if few else []
     if fit is None:
         for kernel in (kernel for layer in enough for kernel in kernels(layer)):
-            kernel.assign(nearest(kernel.numpy(), count, keep_zeros=settings.prunes))
+            made = group(kernel.numpy(), count)
+            kernel.assign(made.centroids[made.members])
         return model, notes, None
     plain, variables = copy_of(model), list(model.weights)
     grouped, wrappers, left = _grouped(model, enough, count, zeros=settings.prunes)
@@ -64,26 +62,6 @@ def clustered(
             variable.assign(wrapper.get_weight_from_layer(name))
     plain.set_weights([variable.numpy() for variable in variables])
     return plain, notes, told
-
-
-def nearest(kernel: NDArray[Any], count: int, *, keep_zeros: bool = False) -> NDArray[Any]:
-    """`kernel` with at most `count` different values: k-means, begun with evenly spaced ones.
-
-    With `keep_zeros`, zero is one of them, and what is zero stays so.
-    """
-    free = kernel[kernel != 0] if keep_zeros else kernel.ravel()
-    number = count - 1 if keep_zeros and free.size < kernel.size else count
-    centers = np.linspace(free.min(), free.max(), number)
-    for _ in range(_ROUNDS):
-        borders = (centers[1:] + centers[:-1]) / 2
-        places = np.searchsorted(borders, free)
-        members = np.bincount(places, minlength=number)
-        sums = np.bincount(places, weights=free, minlength=number)
-        centers = np.sort(np.where(members, sums / np.maximum(members, 1), centers))
-    made = centers[np.searchsorted((centers[1:] + centers[:-1]) / 2, kernel)]
-    if keep_zeros:
-        made = np.where(kernel == 0, 0, made)
-    return np.asarray(made, kernel.dtype)
 
 
 class Clusters:

@@ -18,8 +18,8 @@ from edgekit_converters.pruning.compression import Compression
 from edgekit_converters.pruning.job import Job, save_checked
 from edgekit_converters.pruning.keras2_stages import compress as compress_keras2
 from edgekit_converters.pruning.keras3_stages import check, compress
-from edgekit_converters.pruning.member import add_member
-from edgekit_converters.pruning.qat_ranges import save_ranges
+from edgekit_converters.pruning.member import add_members
+from edgekit_converters.pruning.qat_ranges import ranges_member
 from edgekit_converters.pruning.saved_plan import SavedPlan
 from edgekit_converters.pruning.training_stage import trained_output
 
@@ -51,7 +51,7 @@ def attempt(*, kind: Kind, amount: float, out: str, story: str) -> dict[str, Any
     stage = _stage()
     made = stage.plan(kind, amount)
     save_checked(stage.cut(made.removed), Path(out), stage.job)
-    add_member(Path(out), PRUNED_MEMBER, story)  # files that are made of it have it, too
+    add_members(Path(out), {PRUNED_MEMBER: story})  # files that are made of it have it, too
     return {"macs": made.macs, "parameters": made.parameters, "channels": made.channels}
 
 
@@ -102,9 +102,9 @@ def save(*, out: str, story: str) -> None:
     job, path = _job(), Path(out)
     save_checked(job.model, path, job)
     if path.suffix == ".keras":
-        add_member(path, PRUNED_MEMBER, story)
-        if _made and _made[0].ranges:
-            save_ranges(path, _made[0].ranges)
+        ranges = _made[0].ranges if _made else {}
+        members = ranges_member(path, ranges) if ranges else {}
+        add_members(path, {PRUNED_MEMBER: story, **members})
     else:
         import h5py
 

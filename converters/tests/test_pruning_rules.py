@@ -99,3 +99,49 @@ def test_settings_names_and_frozen_layers_are_kept(keras: Any) -> None:
     assert made.name == model.name
     assert [layer.trainable for layer in made.layers] == [False, True]
     assert made.loss == "mse"
+
+
+def same_as_zeroed(keras: Any, model: Any) -> Any:
+    """The graph of `model` with random weights; its cut half says what it says with zeros."""
+    from edgekit_converters.pruning.channel_graph import variables_by_path
+
+    random = np.random.default_rng(0)
+    for variable in model.variables:
+        variable.assign(random.normal(size=variable.shape, scale=0.4))
+    given = [random.normal(size=(3, *each.shape[1:])).astype(np.float32) for each in model.inputs]
+    samples = given if len(given) > 1 else given[0]
+    graph, removed, made = halved(model)
+    found = keras.tree.flatten(made(samples))
+    variables = variables_by_path(model)
+    for weight in graph.weights:
+        values = np.array(variables[weight.path])
+        for axis, numbers in enumerate(weight.axes):
+            if numbers is not None:
+                values[(slice(None),) * axis + ((numbers >= 0) & removed[numbers],)] = 0
+        variables[weight.path].assign(values)
+    for ours, theirs in zip(found, keras.tree.flatten(model(samples)), strict=True):
+        np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), atol=1e-4)
+    return graph
+
+
+@pytest.mark.parametrize("order", [(3, 1, 2), (1, 2, 3)])
+def test_a_flatten_of_channels_that_come_first_follows_its_rows(
+    keras: Any, order: tuple[int, ...]
+) -> None:
+    layers = keras.layers
+    given = keras.Input((6, 5, 3))
+    x = layers.Permute(order)(layers.Conv2D(8, 3, padding="same", name="conv")(given))
+    x = layers.Flatten(data_format="channels_first")(x)
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x)))
+    assert [group.name for group in graph.groups] == ["conv"]
+
+
+def test_a_flatten_follows_the_image_format_of_the_keras_config(keras: Any) -> None:
+    layers = keras.layers
+    keras.config.set_image_data_format("channels_first")
+    try:
+        given = keras.Input((4, 5))
+        x = layers.Flatten()(layers.Dense(8)(given))
+        same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x)))
+    finally:
+        keras.config.set_image_data_format("channels_last")

@@ -63,8 +63,13 @@ def _axis_of(grid: Numbers) -> int:
 
 @rule("Flatten")
 def flatten(call: Call) -> Value:
-    """All axes but the batch become one."""
-    return reshaped(call, (), 1, "")
+    """All axes but the batch become one; channels that come first are put last before that."""
+    given = call.value
+    if call.channel_axis == 1 and given.rank > 2:
+        order = [0, *range(2, given.rank), 1]
+        moved = {to: given.axes[source] for to, source in enumerate(order)}
+        given = given.of_shape([given.shape[source] for source in order], moved)
+    return reshaped(call.inner(call.layer, (), inputs=[given]), (), 1, "")
 
 
 @rule("Reshape")

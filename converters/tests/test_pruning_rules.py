@@ -145,3 +145,13 @@ def test_a_flatten_follows_the_image_format_of_the_keras_config(keras: Any) -> N
         same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x)))
     finally:
         keras.config.set_image_data_format("channels_last")
+
+
+def test_attention_of_two_tensors_of_one_shape_is_cut_in_heads(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((5, 4))
+    mha = layers.MultiHeadAttention(4, 3, name="mha")
+    x, y, z = (layers.Dense(8)(given) for _ in range(3))
+    x = mha(mha(x, y), z, key=y)
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x)))
+    assert ("mha",) in [group.layers for group in graph.groups if group.kind == "heads"]

@@ -25,7 +25,7 @@ def multi_head(call: Call) -> list[Value]:
     if getattr(layer, "_use_gate", False):
         return call.barrier("it has gates")
     for each in call.inputs:
-        if each not in (query, value, key) and each.labelled:
+        if not any(each is known for known in (query, value, key)):
             call.fix_but(each)
     heads = call.make(layer.num_heads, "heads")
     for part, given in (

@@ -16,7 +16,7 @@ FIXED = 0
 Axes = tuple[Numbers | None, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Value:
     """A tensor: its shape with the batch, and the channel of each position along each axis.
 

@@ -155,3 +155,13 @@ def test_attention_of_two_tensors_of_one_shape_is_cut_in_heads(keras: Any) -> No
     x = mha(mha(x, y), z, key=y)
     graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x)))
     assert ("mha",) in [group.layers for group in graph.groups if group.kind == "heads"]
+
+
+def test_a_letter_that_passes_through_an_einstein_sum_is_counted_anew(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((5, 4))
+    x = layers.Permute((2, 1))(layers.Dense(8, name="dense")(given))
+    x = layers.EinsumDense("abc,cd->abd", (8, 6), name="sum")(x)
+    x = layers.EinsumDense("abc,bd->adc", (3, 6))(x)
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Flatten()(x))))
+    assert [group.name for group in graph.groups] == ["dense", "sum"]

@@ -108,13 +108,14 @@ def einsum_dense(call: Call) -> Value:
     letters: dict[str, Numbers] = {
         letter: given.numbers(at) for at, letter in enumerate(taken) if given.axes[at] is not None
     }
-    offset = len(made) - len(call.layer.get_config()["output_shape"])
+    told = call.layer.get_config()["output_shape"]
+    offset = len(made) - len(told)
     for at, letter in enumerate(made):
         if letter in stored and letter not in taken:
             letters[letter] = call.make(call.shape[at] or 0, "units", letter)
             call.config("output_shape", at - offset, numbers=letters[letter])
             activate(call, letters[letter])
-        elif letter in letters and letter in stored:
+        elif letter in letters and at >= offset and told[at - offset] is not None:
             call.config("output_shape", at - offset, numbers=letters[letter])
     beside = [(given.shape[at], each) for at, each in enumerate(taken) if at and each not in stored]
     call.weight(
@@ -123,12 +124,12 @@ def einsum_dense(call: Call) -> Value:
         "kernel",
         uses=positions([size for size, each in beside if each not in letters]),
         around=[letters[each] for _, each in beside if each in letters],
-        makes=tuple(at for at, letter in enumerate(stored) if letter not in taken),
+        makes=tuple(at for at, letter in enumerate(stored) if letter in made),
     )
     if layer.bias is not None:
-        axes = [letters.get(letter) for letter in made if letter in layer.bias_axes]
-        sizes = [1] * (len(layer.bias.shape) - len(axes))
-        call.weight(layer.bias, [*[None for _ in sizes], *axes], "bias")
+        last = made[len(made) - len(layer.bias.shape) :]  # the bias is 1 along the others
+        axes = [letters.get(letter) if letter in layer.bias_axes else None for letter in last]
+        call.weight(layer.bias, axes, "bias", makes=tuple(range(len(axes))))
     return given.of_shape(call.shape, {at: letters.get(letter) for at, letter in enumerate(made)})
 
 

@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
-from edgekit_converters.pruning.channel_graph import ChannelGraph, Numbers, variables_by_path
+from edgekit_converters.pruning.channel_graph import (
+    ChannelGraph,
+    Numbers,
+    Weight,
+    variables_by_path,
+)
 from edgekit_converters.pruning.task_loss import Batch, Loss, as_tensors, task_loss
 from edgekit_converters.tensorflow_setup import tensorflow
 
@@ -18,7 +23,8 @@ Scores = NDArray[np.float64]
 Report = Callable[[str], None]
 
 _KERNELS = ("kernel", "depthwise", "recurrent")
-_LEARNED = (*_KERNELS, "bias", "scale", "offset")
+_READERS = ("kernel", "recurrent")
+_MAKERS = ("kernel", "bias", "other")
 
 
 def magnitude(model: Any, graph: ChannelGraph) -> Scores:
@@ -63,10 +69,13 @@ def taylor(
 ) -> Scores:
     """Scores of shape (channel_count,): how much the loss should change without a channel.
 
-    ``mean over batches of (sum over s of w_s * dL/dw_s)**2``, where s runs over all learned numbers
-    that belong to the channel, divided by its mean over the group. The sum is the derivative of the
-    loss by a gate on the channel: Molchanov et al., *Importance Estimation for Neural Network
-    Pruning* (2019), equation 8 in the form for gates. Gradients are those of inference mode.
+    ``mean over batches of (sum over s of w_s * dL/dw_s)**2``, where s runs over the weights of all
+    kernels that *read* the channel, divided by its mean over the group. Kernels are linear in what
+    they read, so the sum is the derivative of the loss by a gate before them: Molchanov et al.,
+    *Importance Estimation for Neural Network Pruning* (2019), equation 8 in the form for gates.
+    A channel that no kernel reads (the features of a query, whose readers are products of
+    activations) has the sum over the kernels and biases that make it: a gate before the activation.
+    Gradients are those of inference mode.
 
     Args:
         model: a Keras 3 model, compiled if `loss` is None.
@@ -86,8 +95,15 @@ def taylor(
     weights = [
         weight
         for weight in graph.weights
-        if weight.role in _LEARNED and any(axis is not None for axis in weight.axes)
+        if weight.role in (*_READERS, *_MAKERS) and any(axis is not None for axis in weight.axes)
     ]
+    reading = [_axes(weight, _READERS, made=False) for weight in weights]
+    making = [_axes(weight, _MAKERS, made=True) for weight in weights]
+    is_read = np.zeros(graph.channel_count, np.bool_)
+    for axes in reading:
+        for numbers in axes:
+            if numbers is not None:
+                is_read[numbers[numbers >= 0]] = True
     watched = [variables[weight.path].value for weight in weights]
     value = task_loss(model, loss)
 
@@ -105,12 +121,13 @@ def taylor(
     compiled = tf.function(products, reduce_retracing=True)
     total = np.zeros(graph.channel_count)
     for number, (x, labels) in enumerate(batches, start=1):
-        sums = np.zeros(graph.channel_count)
-        for weight, product in zip(
-            weights, compiled(as_tensors(x), as_tensors(labels)), strict=True
-        ):
-            sums += _sums_along(np.asarray(product, np.float64), weight.axes, graph.channel_count)
-        total += sums**2
+        read, made = np.zeros((2, graph.channel_count))
+        found = compiled(as_tensors(x), as_tensors(labels))
+        for product, readers, makers in zip(found, reading, making, strict=True):
+            array = np.asarray(product, np.float64)
+            read += _sums_along(array, readers, graph.channel_count)
+            made += _sums_along(array, makers, graph.channel_count)
+        total += np.where(is_read, read, made) ** 2
         if report is not None:
             report(f"importance: batch {number} of {len(batches)}")
     if not np.isfinite(total).all():
@@ -154,6 +171,14 @@ def _magnitudes(model: Any, graph: ChannelGraph) -> list[Scores]:
                 alone = tuple(numbers if axis == at else None for at in range(squares.ndim))
                 parts.append(np.sqrt(_sums_along(squares, alone, graph.channel_count)))
     return parts
+
+
+def _axes(weight: Weight, roles: Sequence[str], *, made: bool) -> tuple[Numbers | None, ...]:
+    """The axes along which a variable of one of `roles` makes, or else reads, channels."""
+    return tuple(
+        numbers if weight.role in roles and (axis in weight.output_axes) == made else None
+        for axis, numbers in enumerate(weight.axes)
+    )
 
 
 def _array(variable: Any) -> NDArray[np.float64]:

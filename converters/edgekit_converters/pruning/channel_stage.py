@@ -105,4 +105,8 @@ class ChannelStage:
             rows = np.sort(chosen[start : start + _RANKED_AT_ONCE])
             arrays = data.samples(rows)
             batches.append((arrays[0] if len(arrays) == 1 else list(arrays), labels[rows]))
-        return {"batches": batches, "loss": aim.loss}
+        outputs = range(len(self.job.model.outputs))
+        return {
+            "batches": batches,
+            "loss": [aim.loss if output == aim.output else None for output in outputs],
+        }

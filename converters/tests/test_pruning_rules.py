@@ -165,3 +165,12 @@ def test_a_letter_that_passes_through_an_einstein_sum_is_counted_anew(keras: Any
     x = layers.EinsumDense("abc,bd->adc", (3, 6))(x)
     graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Flatten()(x))))
     assert [group.name for group in graph.groups] == ["dense", "sum"]
+
+
+def test_a_sum_with_a_bias_that_is_not_along_the_last_axis_keeps_its_channels(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((6, 4))  # as many steps as units: Keras takes the column for a row
+    x = layers.EinsumDense("abc,cd->adb", (6, 6), bias_axes="d", name="stays")(given)
+    x = layers.Flatten()(layers.Permute((2, 1))(x))
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Dense(4)(x))))
+    assert "stays" not in [group.name for group in graph.groups]

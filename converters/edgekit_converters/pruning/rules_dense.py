@@ -130,6 +130,9 @@ def einsum_dense(call: Call) -> Value:
         last = made[len(made) - len(layer.bias.shape) :]  # the bias is 1 along the others
         axes = [letters.get(letter) if letter in layer.bias_axes else None for letter in last]
         call.weight(layer.bias, axes, "bias", makes=tuple(range(len(axes))))
+        if layer.bias.shape[-1] == 1:  # Keras 3 adds (n, 1) along the last axis if that has n, too
+            for letter in last:
+                call.fix(letters.get(letter), f"{call.name!r} has a bias for another axis")
     return given.of_shape(call.shape, {at: letters.get(letter) for at, letter in enumerate(made)})
 
 

@@ -265,7 +265,10 @@ def test_a_layer_that_cannot_be_quantized_is_named_and_skipping_it_works(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quantize": True, "skip": ("hiden",)}, "--skip hiden: no layer of this name or type"),
+        (
+            {"quantize": True, "skip": ("hiden",)},
+            "--skip hiden: the model has no layer of that name",
+        ),
         ({"quantize": True}, "--qat: the ranges are learned from data; give --data"),
         ({"sparsity": 1.0}, "--sparsity 1: is not between 0 and 1"),
         ({"clusters": 1}, "--cluster 1: is not within 2..1024"),

@@ -14,6 +14,7 @@ from edgekit_converters.pruning.channel_graph import (
     kept_positions,
     variables_by_path,
 )
+from edgekit_converters.pruning.skipped_names import layers_within
 
 
 def cut(model: Any, graph: ChannelGraph, removed: Mask) -> Any:
@@ -82,13 +83,8 @@ def _build(model: Any, config: Any) -> Any:
     import keras
     from keras.src.saving.serialization_lib import SafeModeScope
 
-    from edgekit_converters.pruning.trace import layers_of
-
-    custom = {
-        type(layer).__name__: type(layer)
-        for _, layer in layers_of(model)
-        if type(layer).__module__.partition(".")[0] != "keras"
-    }
+    kinds = {type(placed.layer) for placed in layers_within(model)}
+    custom = {kind.__name__: kind for kind in kinds if kind.__module__.partition(".")[0] != "keras"}
     with keras.saving.custom_object_scope(custom), SafeModeScope(safe_mode=False):
         made = type(model).from_config(config)
     if not made.built:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from edgekit._lazy import need
-from edgekit.errors import SourceError, UsageError
+from edgekit.errors import SourceError
 from edgekit.quote import first_line
+from edgekit_converters.pruning.skipped_names import holds_skipped, skipped_layers
 
 _KERNELS = {
     "Conv1D": ("kernel",),
@@ -102,7 +103,7 @@ def check(model: Any, skip: Sequence[str], name: str = "model") -> None:
 
     Raises:
         SourceError: it is subclassed, or not built.
-        UsageError: a name in `skip` is neither a layer nor a type of layer.
+        UsageError: nothing in the model has a name of `skip`.
     """
     subclassed = next((m for m in _models(model) if not _is_graph(m)), None)
     if subclassed is not None:
@@ -112,30 +113,23 @@ def check(model: Any, skip: Sequence[str], name: str = "model") -> None:
             "see; build it as a functional model"
         )
         raise SourceError(message)
-    known = {n for layer in (*_models(model), *walk(model)) for n in _names(layer)}
-    for word in skip:
-        if word not in known:
-            there = ", ".join(layer.name for layer in walk(model) if layer.weights)
-            message = f"--skip {word}: no layer of this name or type; there are: {there[:300]}"
-            raise UsageError(message)
-
-
-def is_skipped(layer: Any, skip: Sequence[str]) -> bool:
-    """Whether `layer` is named in `skip`, by its name or by the name of its class."""
-    return any(name in skip for name in _names(layer))
+    skipped_layers(model, skip)
 
 
 def targets(model: Any, skip: Sequence[str]) -> list[Any]:
-    """The layers with kernels that are not in `skip`, nor in a nested model that is."""
-    left: set[int] = set()
-    for nested in _models(model)[1:]:
-        if is_skipped(nested, skip):
-            left |= {id(layer) for layer in walk(nested)}
-    return [
-        layer
-        for layer in walk(model)
-        if kernels(layer) and not is_skipped(layer, skip) and id(layer) not in left
-    ]
+    """The layers with kernels that `skip` does not name, nor what is around or inside them."""
+    skipped = skipped_layers(model, skip)
+    return [layer for layer in walk(model) if kernels(layer) and not holds(layer, skipped)]
+
+
+def holds(layer: Any, skipped: frozenset[int]) -> bool:
+    """Whether `layer` is among those to skip; a wrapper, compressed as a whole, for its parts too.
+
+    Args:
+        layer: a layer or a model.
+        skipped: as `skipped_layers` tells.
+    """
+    return id(layer) in skipped if is_model(layer) else holds_skipped(layer, skipped)
 
 
 def copy_of(model: Any) -> Any:
@@ -219,7 +213,3 @@ def _models(model: Any) -> list[Any]:
 
 def _is_graph(model: Any) -> bool:
     return bool(isinstance(model, tf_keras().Sequential) or model._is_graph_network)
-
-
-def _names(layer: Any) -> tuple[str, str]:
-    return str(layer.name), type(layer).__name__

@@ -17,15 +17,17 @@ from edgekit_converters.pruning.keras2_layers import (
     classes_of,
     compile_like,
     copy_of,
+    holds,
     is_model,
     is_own,
-    is_skipped,
     kernels,
     listed,
     tf_keras,
     tfmot,
+    walk,
 )
 from edgekit_converters.pruning.keras2_settings import Fit, Keras2Settings
+from edgekit_converters.pruning.skipped_names import skipped_layers
 from edgekit_converters.tensorflow_setup import tensorflow
 
 _UNSUPPORTED = re.compile(r"Layer (\S+?):<class '.*?'> is not supported")
@@ -55,15 +57,16 @@ def quantized(
         raise UsageError(message)
     flat = flattened(model)
     nested = [layer for layer in model.layers if is_model(layer)] if flat is not model else []
+    left = _to_skip(model, flat, settings)
     model = flat
     keeps = bool(settings.prunes or settings.clusters)
-    aware, notes = _annotated(model, settings, preserve=keeps)
+    aware, notes = _annotated(model, left, settings, preserve=keeps)
     held = HeldPatterns(aware, zeros=settings.prunes, clusters=bool(settings.clusters))
     compile_like(aware, model)
     told = fit(aware, [held], stage="quantize")
     held.finish()
     if keeps:  # those wrappers cannot be loaded from a file
-        plain, _ = _annotated(model, settings, preserve=False)
+        plain, _ = _annotated(model, left, settings, preserve=False)
         _copy_by_name(aware, plain)
         aware = plain
     if nested:
@@ -77,7 +80,8 @@ def check_quantized(model: Any, settings: Keras2Settings) -> None:
     Raises:
         SourceError: a layer cannot be quantized; the message names it.
     """
-    _annotated(flattened(model), settings, preserve=False)
+    flat = flattened(model)
+    _annotated(flat, _to_skip(model, flat, settings), settings, preserve=False)
 
 
 class HeldPatterns:
@@ -131,9 +135,18 @@ def _patterns(
     return mask, (places.reshape(kernel.shape).astype(np.int32), len(values))
 
 
-def _annotated(model: Any, settings: Keras2Settings, *, preserve: bool) -> tuple[Any, list[str]]:
+def _to_skip(model: Any, flat: Any, settings: Keras2Settings) -> frozenset[str]:
+    """The names of the layers of `flat`, made of `model`, that the settings skip."""
+    skipped = skipped_layers(model, settings.skip)
+    layers = model.layers if flat is model else list(walk(model))
+    return frozenset(layer.name for layer in layers if holds(layer, skipped))
+
+
+def _annotated(
+    model: Any, skipped: frozenset[str], settings: Keras2Settings, *, preserve: bool
+) -> tuple[Any, list[str]]:
     """A quantization-aware copy of `model`, and what to say about it."""
-    left = [layer for layer in model.layers if is_skipped(layer, settings.skip)]
+    left = [layer for layer in model.layers if layer.name in skipped]
     refused = [layer for layer in model.layers if layer not in left and _is_known_to_fail(layer)]
     by_name = {layer.name: layer for layer in model.layers}
     while True:

@@ -14,6 +14,7 @@ from edgekit_converters.pruning.job import Job
 from edgekit_converters.pruning.kernels import Kernel, find_kernels
 from edgekit_converters.pruning.pattern import pattern_of
 from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
+from edgekit_converters.pruning.skipped_names import layers_within
 from edgekit_converters.pruning.training_stage import train
 
 
@@ -118,8 +119,7 @@ class _Stages:
 
     def _quantize(self) -> dict[str, tuple[float, float]]:
         qat = qat_begin(self.model, self.skip)
-        inside = (new for old in self.request.skip for new in qat.names.get(old, ()))
-        self.skip = (*self.skip, *inside)  # a layer may be two in training
+        self.skip = tuple(sorted(qat.skipped))  # a layer may be two in training, or have moved
         self.notes += qat.notes
         held: list[Projection] = [qat.projection()]
         if self.request.cluster is not None:
@@ -134,6 +134,6 @@ class _Stages:
 
     def _still_there(self, skip: tuple[str, ...], model: Any = None) -> tuple[str, ...]:
         """Those of `skip` that the model still has: folding takes batch normalisations away."""
-        layers = (self.model if model is None else model)._flatten_layers()
-        names = {name for layer in layers for name in (layer.name, type(layer).__name__)}
+        layers = layers_within(self.model if model is None else model)
+        names = {name for placed in layers for name in placed.names}
         return tuple(one for one in skip if one in names)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import SourceError, UsageError
-from edgekit_converters.pruning.skipped_names import unknown_layer
+from edgekit.errors import SourceError
+from edgekit_converters.pruning.skipped_names import layers_within, skipped_layers
 
 Array = NDArray[Any]
 
@@ -69,20 +69,17 @@ def find_kernels(model: Any, skip: Sequence[str] = ()) -> tuple[Kernel, ...]:
 
     Args:
         model: of Keras 3 or tf_keras.
-        skip: names or class names of layers to leave alone, with all that is inside them.
+        skip: names, paths or types of layers to leave alone, with all that is inside them.
 
     Raises:
         UsageError: nothing in the model has a name of `skip`.
         SourceError: no kernel is left, or there is none.
     """
-    unknown, known = dict.fromkeys(skip), set[str]()
+    skipped = skipped_layers(model, skip)
     seen, found, paths = set[int](), list[Kernel](), set[str]()
-    for layer, path, names in _walk(model, "", ()):
-        known.update(names)
-        skipped = [name for name in skip if name in names]
-        for name in skipped:
-            unknown.pop(name, None)
-        if skipped:
+    for placed in layers_within(model):
+        layer, path = placed.layer, placed.path
+        if id(layer) in skipped:
             continue
         for attribute, layout in _kernels_of(layer):
             # Keras 3 gives low-rank adapted kernels under the public name
@@ -98,8 +95,6 @@ def find_kernels(model: Any, skip: Sequence[str] = ()) -> tuple[Kernel, ...]:
                 place = f"{name}_{number}"
             paths.add(place)
             found.append(Kernel(path=place, variable=variable, layout=layout))
-    if unknown:
-        raise UsageError(unknown_layer(next(iter(unknown)), known))
     if not found:
         left = " but those to skip" if skip else ""
         message = (
@@ -108,18 +103,6 @@ def find_kernels(model: Any, skip: Sequence[str] = ()) -> tuple[Kernel, ...]:
         )
         raise SourceError(message)
     return tuple(found)
-
-
-def _walk(
-    layer: Any, path: str, around: tuple[str, ...]
-) -> Iterator[tuple[Any, str, tuple[str, ...]]]:
-    """Every layer inside `layer`, its path, and the names and types that it answers to."""
-    for inner in layer._flatten_layers(include_self=False, recursive=False):
-        own = str(getattr(inner, "name", type(inner).__name__))
-        inside = f"{path}/{own}" if path else own
-        names = (*around, own, inside, type(inner).__name__)
-        yield inner, inside, names
-        yield from _walk(inner, inside, names)
 
 
 def _kernels_of(layer: Any) -> Iterator[tuple[str, Layout]]:

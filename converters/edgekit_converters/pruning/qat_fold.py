@@ -30,6 +30,7 @@ from edgekit_converters.pruning.qat_normalisation import (
     scale_and_shift,
     shift_weights,
 )
+from edgekit_converters.pruning.skipped_names import layers_within, skipped_layers
 
 FUSED = ("linear", "relu", "relu6")
 """Activations that are part of the operator they stand behind."""
@@ -43,7 +44,7 @@ class Folded:
     names: dict[str, tuple[str, ...]]
     """By the old name of a layer (in a nested model ``model/layer``): the new ones."""
     skipped: frozenset[str]
-    """New names of the layers to leave alone."""
+    """New names of the layers to leave alone; with their paths, of those in wrappers."""
     notes: tuple[str, ...]
 
 
@@ -52,13 +53,14 @@ def fold(model: Any, skip: Sequence[str] = ()) -> Folded:
 
     Args:
         model: functional or sequential.
-        skip: names or types of layers to leave alone.
+        skip: names, paths or types of layers to leave alone, with all that is inside them.
 
     Raises:
         SourceError: it is subclassed, or a layer cannot be made again.
+        UsageError: nothing in the model has a name of `skip`.
     """
-    flat = _Flat(skip=frozenset(skip))
     outer = functional(model)
+    flat = _Flat(skip=skipped_layers(model, skip))
     flat.taken.update(_names(outer))
     given = new_inputs(outer)
     result = flat.walk(outer, given, "", None)
@@ -102,7 +104,7 @@ def _names(model: Any) -> set[str]:
 class _Flat:
     """The model without nested ones, separable convolutions and joined activations."""
 
-    skip: frozenset[str]
+    skip: frozenset[int]
     taken: set[str] = field(default_factory=set)
     made: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     """By id of an operation: those in its place."""
@@ -136,8 +138,11 @@ class _Flat:
         new = self._parts(operation, kind, own)
         self.names[f"{path}{name}"] = tuple(one.name for one in new)
         self.names.setdefault(name, tuple(one.name for one in new))
-        if {name, f"{path}{name}", kind} & self.skip:
+        if id(operation) in self.skip:
             self.skipped.update(one.name for one in new)
+        for inner in layers_within(operation):
+            if id(inner.layer) in self.skip:
+                self.skipped.add(f"{own}/{inner.path}")
         return new
 
     def _parts(self, layer: Any, kind: str, name: str) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from edgekit.errors import SourceError, UsageError
+from edgekit.errors import SourceError
 from edgekit_converters.keras_precision import half_precision_layers
 from edgekit_converters.pruning.qat_fold import Folded, fold
 from edgekit_converters.pruning.qat_graph import (
@@ -56,6 +56,8 @@ class Qat:
     """The ordinary model that `qat_finish` fills with what was learned; the same layer names."""
     names: Mapping[str, tuple[str, ...]]
     """By the name of a layer of the original model: its layers in `model`."""
+    skipped: frozenset[str]
+    """Names and paths of the layers of `model` that were to be left alone."""
     layers: Mapping[str, Any]
     """The layers of `model` that learn a range, by what they learn it of."""
     notes: tuple[str, ...]
@@ -71,13 +73,12 @@ def qat_begin(model: Any, skip: Sequence[str] = ()) -> Qat:
 
     Args:
         model: functional or sequential; its optimizer, loss and metrics are taken along.
-        skip: names or types of layers that train in float.
+        skip: names, paths or types of layers that train in float, with all that is inside them.
 
     Raises:
         SourceError: it is subclassed, or has no layer whose kernel can be rounded.
         UsageError: `skip` names no layer.
     """
-    _check_skipped(model, skip)
     folded = fold(model, skip)
     notes = [*folded.notes]
     if half_precision_layers(model):
@@ -101,6 +102,7 @@ def qat_begin(model: Any, skip: Sequence[str] = ()) -> Qat:
         model=trained,
         folded=folded.model,
         names=folded.names,
+        skipped=folded.skipped,
         layers=layers,
         notes=tuple(notes),
     )
@@ -240,19 +242,6 @@ def _in_training(layer: Any, rounding: set[str], skipped: frozenset[str]) -> Any
 
 def _plain(name: str) -> str:
     return name.replace("/", "_").replace("#", "_call_")
-
-
-def _check_skipped(model: Any, skip: Sequence[str]) -> None:
-    flatten = getattr(model, "_flatten_layers", None)
-    layers = list(flatten(include_self=False, recursive=True)) if flatten else []
-    known = {layer.name for layer in layers} | {type(layer).__name__ for layer in layers}
-    for name in skip:
-        if name.rpartition("/")[2] not in known:
-            message = (
-                f"--skip {name}: {model.name} has no layer of that name or type; "
-                "edgekit inspect lists them"
-            )
-            raise UsageError(message)
 
 
 def _nothing(model: Any, folded: Folded) -> str:

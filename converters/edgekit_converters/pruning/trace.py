@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import SourceError, UsageError
+from edgekit.errors import SourceError
 from edgekit_converters.pruning.channel_graph import (
     ChannelGraph,
     Group,
@@ -18,7 +18,7 @@ from edgekit_converters.pruning.channel_graph import (
     variables_by_path,
 )
 from edgekit_converters.pruning.rules_table import load_rules
-from edgekit_converters.pruning.skipped_names import unknown_layer
+from edgekit_converters.pruning.skipped_names import layers_within, skipped_layers
 from edgekit_converters.pruning.trace_call import Call, Made, Record
 from edgekit_converters.pruning.trace_model import follow
 from edgekit_converters.pruning.trace_values import FIXED, Value
@@ -29,18 +29,20 @@ def trace(model: Any, skip: Sequence[str] = ()) -> ChannelGraph:
 
     Args:
         model: a built Keras 3 model, functional or sequential.
-        skip: layers whose own channels stay, by name or type ("conv1", "backbone/conv1", "Dense").
+        skip: layers that keep all channels that they make and give out, by name, path or type
+            ("conv1", "backbone/conv1", "Dense"); with a model or a wrapper all that is inside it,
+            and a model also keeps those that it takes.
 
     Raises:
         SourceError: the model is subclassed, not built, or not of Keras 3.
-        UsageError: a name in `skip` is neither a layer's nor a layer type's.
+        UsageError: nothing in the model has a name of `skip`.
     """
     graph = functional(model)
     load_rules()
-    _check_skip(model, skip)
     paths = variables_by_path(model)
     record = Record(
-        paths={id(variable): path for path, variable in paths.items()}, skipped=frozenset(skip)
+        paths={id(variable): path for path, variable in paths.items()},
+        skipped=skipped_layers(model, skip),
     )
     inputs = [Value.plain(each.shape, each.dtype) for each in graph.inputs]
     call = Call(record=record, layer=model, name="", keys=(), inputs=inputs, outputs=[])
@@ -80,32 +82,12 @@ def functional(model: Any) -> Any:
     return graph
 
 
-def layers_of(model: Any, before: str = "") -> list[tuple[str, Any]]:
-    """Returns all operations of a model with their names, those of models within it too."""
-    graph = getattr(model, "_functional", None) or model
-    found = []
-    for layer in graph.operations:
-        name = before + layer.name
-        found.append((name, layer))
-        if hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"):
-            found.extend(layers_of(layer, f"{name}/"))
-    return found
-
-
-def _check_skip(model: Any, skip: Sequence[str]) -> None:
-    found = layers_of(model)
-    known = {name for name, _ in found} | {layer.name for _, layer in found}
-    kinds = {type(layer).__name__ for _, layer in found}
-    for name in skip:
-        if name not in known | kinds:
-            raise UsageError(unknown_layer(name, known | kinds))
-
-
 def _rest(model: Any, record: Record) -> None:
     """Adds the variables that no rule spoke of: they stay as they are."""
     owner = {}
-    for name, layer in layers_of(model):
-        owner.update({id(variable): name for variable in getattr(layer, "variables", ())})
+    for placed in layers_within(model):
+        of_it = getattr(placed.layer, "variables", ())
+        owner.update({id(variable): placed.path for variable in of_it})
     for variable in model.weights:
         if id(variable) not in record.weights:
             record.weights[id(variable)] = Weight(

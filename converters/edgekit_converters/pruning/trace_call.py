@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 
 from edgekit_converters.pruning.channel_graph import Edit, Numbers, Role, Weight, Work
+from edgekit_converters.pruning.skipped_names import holds_skipped
 from edgekit_converters.pruning.trace_values import FIXED, Joins, Value
 
+LEFT_ALONE = "you asked to leave it alone"
+Way = tuple[str | int, ...]
+"""Keys from the model's config to a part of it."""
+_VISITED = frozenset({"Bidirectional", "Functional", "Sequential", "TimeDistributed"})
+"""Layers around others, for each of which there is a call of its own."""
 Rule = Callable[["Call"], "Value | list[Value]"]
 
 
@@ -31,11 +37,12 @@ class Record:
     made: dict[tuple[int, str], Made] = field(default_factory=dict)
     weights: dict[int, Weight] = field(default_factory=dict)
     work: list[Work] = field(default_factory=list)
-    edits: dict[tuple[str | int, ...], Edit] = field(default_factory=dict)
+    edits: dict[Way, Edit] = field(default_factory=dict)
     barriers: dict[str, str] = field(default_factory=dict)
     model_inputs: dict[tuple[int, int, int], Numbers] = field(default_factory=dict)
     paths: dict[int, str] = field(default_factory=dict)
-    skipped: frozenset[str] = frozenset()
+    skipped: frozenset[int] = frozenset()
+    """Ids of the layers that stay as they are."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +62,7 @@ class Call:
     record: Record
     layer: Any
     name: str
-    keys: tuple[str | int, ...]
+    keys: Way
     inputs: list[Value]
     outputs: list[tuple[int | None, ...]]
     args: tuple[Any, ...] = ()
@@ -71,6 +78,14 @@ class Call:
     def shape(self) -> tuple[int | None, ...]:
         """The shape of the first output."""
         return self.outputs[0]
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether the user wants the layer left as it is, or a part of it that has no call."""
+        skipped = self.record.skipped
+        if type(self.layer).__name__ in _VISITED or hasattr(self.layer, "operations"):
+            return id(self.layer) in skipped
+        return holds_skipped(self.layer, skipped)
 
     @property
     def channel_axis(self) -> int:
@@ -92,10 +107,8 @@ class Call:
         if key not in self.record.made:
             made = Made(self.name, kind, self.record.joins.new(count))
             self.record.made[key] = made
-            if not self.record.skipped.isdisjoint(
-                {self.name, self.layer.name, type(self.layer).__name__}
-            ):
-                self.fix(made.numbers, "you asked to leave it alone")
+            if self.is_skipped:
+                self.fix(made.numbers, LEFT_ALONE)
         return self.record.made[key].numbers
 
     def join(self, one: Numbers, other: Numbers) -> None:
@@ -123,6 +136,14 @@ class Call:
                 self.fix(value.axes[axis], f"read by {self.name!r}: {reason}")
         dtype = self.inputs[0].dtype if self.inputs else "float32"
         return [Value.plain(shape, dtype) for shape in self.outputs]
+
+    def keep(self, values: Sequence[Value]) -> None:
+        """Makes all channels of tensors stay, as asked for, and says so of a layer with weights."""
+        if getattr(self.layer, "variables", None) and any(value.labelled for value in values):
+            self.record.barriers.setdefault(self.name, LEFT_ALONE)
+        for value in values:
+            for axis in value.labelled:
+                self.fix(value.axes[axis], f"{self.name!r}: {LEFT_ALONE}")
 
     # ---- what is stored -----------------------------------------------------------------------
     def weight(

@@ -32,6 +32,8 @@ def _read(call: Call, graph: Any) -> None:
     told = {layer.name for layer in call.layer._layers}
     for at, (value, inner) in enumerate(zip(call.inputs, graph.inputs, strict=True)):
         name = inner._keras_history.operation.name
+        if call.is_skipped or id(inner._keras_history.operation) in call.record.skipped:
+            call.keep([value])
         for axis in range(1, value.rank):
             if inner.shape[axis] is None or name not in told:
                 continue

@@ -174,3 +174,46 @@ def test_a_sum_with_a_bias_that_is_not_along_the_last_axis_keeps_its_channels(ke
     x = layers.Flatten()(layers.Permute((2, 1))(x))
     graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Dense(4)(x))))
     assert "stays" not in [group.name for group in graph.groups]
+
+
+def test_a_reshape_called_twice_counts_what_both_calls_have(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((4,))
+    shared = layers.Reshape((2, 4))
+    x, y = (shared(layers.Dense(8)(given)) for _ in range(2))
+    outputs = [layers.Dense(2)(x), layers.Dense(2)(y)]
+    (group,) = same_as_zeroed(keras, keras.Model(given, outputs)).groups
+    assert len(group.layers) == 2
+
+
+def test_a_reshape_called_for_channels_and_for_an_input_keeps_its_count(keras: Any) -> None:
+    layers = keras.layers
+    given, other = keras.Input((4,)), keras.Input((8,))
+    shared = layers.Reshape((2, 4))
+    x, y = shared(layers.Dense(8)(given)), shared(other)
+    outputs = [layers.Dense(2)(x), layers.Dense(2)(y)]
+    assert not same_as_zeroed(keras, keras.Model([given, other], outputs)).groups
+
+
+def test_a_normalization_of_groups_called_twice_counts_what_both_calls_have(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((4, 4, 3))
+    shared = layers.GroupNormalization(8, scale=False, center=False)
+    x, y = (shared(layers.Conv2D(8, side)(given)) for side in (3, 1))
+    outputs = [layers.Conv2D(2, 1)(x), layers.Conv2D(2, 1)(y)]
+    (group,) = same_as_zeroed(keras, keras.Model(given, outputs)).groups
+    assert len(group.layers) == 2
+
+
+def test_a_layer_that_another_holds_keeps_its_channels(keras: Any) -> None:
+    class Around(keras.layers.Wrapper):  # type: ignore[misc]  # of a module without types
+        def call(self, x: Any) -> Any:
+            return self.layer(x)
+
+    from edgekit_converters.pruning.trace import trace
+
+    given = keras.Input((4,))
+    dense = keras.layers.Dense(4, name="held")
+    x = Around(dense)(keras.layers.Dense(4, name="before")(dense(given)))
+    model = keras.Model(given, keras.layers.Dense(2)(keras.layers.Dense(6, name="cut")(x)))
+    assert [group.name for group in trace(model).groups] == ["cut"]

@@ -76,6 +76,7 @@ def class_key(layer: Any) -> str:
 def visit(call: Call) -> list[Value]:
     """Applies the rule of the call's layer; a layer without one is a barrier."""
     kind = type(call.layer).__name__
+    call.record.visits[call.keys] += 1
     found = _TABLE.get(class_key(call.layer))
     if found is None:
         return call.barrier(_unknown(call.layer))

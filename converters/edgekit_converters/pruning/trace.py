@@ -51,6 +51,7 @@ def trace(model: Any, skip: Sequence[str] = ()) -> ChannelGraph:
             name = made._keras_history.operation.name
             reason = f"{name!r} is an output of the model"
             record.joins.fix(value.numbers(axis), reason, foremost=True)
+    record.settle()
     _rest(model, record)
     return _resolved(record)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,23 @@ class Record:
     paths: dict[int, str] = field(default_factory=dict)
     skipped: frozenset[int] = frozenset()
     """Ids of the layers that stay as they are."""
+    visits: Counter[Way] = field(default_factory=Counter)
+    counted: Counter[tuple[Way, Way]] = field(default_factory=Counter)
+    """How often each config was visited, and each entry of one said to count channels."""
+    held: dict[int, str] = field(default_factory=dict)
+    """By the ids of variables that layers hold that nobody looks into: why they stay."""
+
+    def settle(self) -> None:
+        """What can only be said when all calls are known: what stays since one of them holds it."""
+        for (layer, way), count in self.counted.items():
+            if count < self.visits[layer]:
+                names = "/".join(str(name) for key, name in pairwise(layer) if key == "layers")
+                reason = f"{names!r} is called for others too, and counts them in one place"
+                self.joins.fix(self.edits[way].numbers, reason)
+        for variable, reason in self.held.items():
+            for numbers in self.weights[variable].axes if variable in self.weights else ():
+                if numbers is not None:
+                    self.joins.fix(numbers, reason)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,6 +150,8 @@ class Call:
     def barrier(self, reason: str) -> list[Value]:
         """Makes all that goes in and out stay, lists the layer as left, returns its outputs."""
         self.record.barriers.setdefault(self.name, reason)
+        for variable in getattr(self.layer, "variables", ()):
+            self.record.held.setdefault(id(variable), f"held by {self.name!r}: {reason}")
         for value in self.inputs:
             for axis in value.labelled:
                 self.fix(value.axes[axis], f"read by {self.name!r}: {reason}")
@@ -204,9 +225,11 @@ class Call:
         self.record.work.append(Work(axes=tuple(axes), uses=uses * self.times, layer=self.name))
 
     def config(self, *keys: str | int, numbers: Numbers) -> None:
-        """Says which config entry of the layer counts these channels."""
+        """Says which config entry of the layer counts these channels; at every call the same."""
         way = (*self.keys, *keys)
-        self.record.edits.setdefault(way, Edit(keys=way, numbers=numbers))
+        known = self.record.edits.setdefault(way, Edit(keys=way, numbers=numbers))
+        self.join(known.numbers, numbers)
+        self.record.counted[self.keys, way] += 1
 
     # ---- calls within calls -------------------------------------------------------------------
     def inner(self, layer: Any, keys: Sequence[str | int], **changes: Any) -> Call:

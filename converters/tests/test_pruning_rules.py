@@ -217,3 +217,21 @@ def test_a_layer_that_another_holds_keeps_its_channels(keras: Any) -> None:
     x = Around(dense)(keras.layers.Dense(4, name="before")(dense(given)))
     model = keras.Model(given, keras.layers.Dense(2)(keras.layers.Dense(6, name="cut")(x)))
     assert [group.name for group in trace(model).groups] == ["cut"]
+
+
+def test_channels_added_to_an_unknown_number_of_others_stay(keras: Any) -> None:
+    given, other = keras.Input((4,)), keras.Input((None,))
+    x = keras.layers.Dense(8)(given) + other
+    graph, _, made = halved(keras.Model([given, other], keras.layers.Dense(2)(x)))
+    assert not graph.groups
+    assert made([np.ones((2, 4)), np.ones((2, 8))]).shape == (2, 2)
+
+
+def test_a_dropout_whose_noise_counts_the_channels_keeps_them(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((4, 6))
+    x = layers.Dropout(0.5, noise_shape=(None, 1, 8))(layers.Dense(8, name="stays")(given))
+    x = layers.Dropout(0.5, noise_shape=(None, 4, 1))(layers.Dense(8, name="cut")(x))
+    graph, _, made = halved(keras.Model(given, layers.Dense(2)(x)))
+    assert [group.name for group in graph.groups] == ["cut"]
+    assert made(np.ones((2, 4, 6), np.float32), training=True).shape == (2, 4, 2)

@@ -8,16 +8,20 @@ from edgekit_converters.pruning.trace_call import Call
 from edgekit_converters.pruning.trace_values import Value
 
 
-@rule("Dropout", "AlphaDropout", "GaussianNoise", "GaussianDropout", "Identity", "InputLayer")
-@rule("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "ActivityRegularization")
+@rule("GaussianNoise", "GaussianDropout", "SpatialDropout1D", "SpatialDropout2D")
+@rule("SpatialDropout3D", "Identity", "InputLayer", "ReLU", "LeakyReLU", "ELU")
+@rule("ThresholdedReLU", "ActivityRegularization")  # the former in old .h5 files
 def passing(call: Call) -> Value:
     """Each number by itself."""
     return call.value.of_shape(call.shape, dict(enumerate(call.value.axes)))
 
 
-@rule("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
-def spatial_dropout(call: Call) -> Value:
-    """Whole channels while training, nothing else."""
+@rule("Dropout", "AlphaDropout")
+def dropout(call: Call) -> Value:
+    """Each number by itself; `noise_shape` counts the positions that are drawn one by one."""
+    for numbers, drawn in zip(call.value.axes, call.layer.noise_shape or (), strict=False):
+        if drawn not in {None, 1}:
+            call.fix(numbers, f"the noise_shape of {call.name!r} counts them")
     return passing(call)
 
 
@@ -64,18 +68,12 @@ def prelu(call: Call) -> Value:
 @rule("AveragePooling1D", "AveragePooling2D", "AveragePooling3D")
 @rule("AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D")
 @rule("AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D")
-@rule("UpSampling2D", "UpSampling3D", "ZeroPadding2D", "ZeroPadding3D", "Cropping2D", "Cropping3D")
-@rule("Resizing", "CenterCrop")
+@rule("UpSampling1D", "UpSampling2D", "UpSampling3D", "Cropping1D", "Cropping2D", "Cropping3D")
+@rule("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Resizing", "CenterCrop")
 def windows(call: Call) -> Value:
-    """Each channel by itself."""
+    """Each channel by itself; some of one dimension know no `data_format`."""
     call.fix_but(call.value, call.channel_axis)
     return call.value.of_shape(call.shape, {call.channel_axis: call.value.axes[call.channel_axis]})
-
-
-@rule("UpSampling1D", "ZeroPadding1D", "Cropping1D")
-def windows_1d(call: Call) -> Value:
-    """Each channel by itself; of these three some know no `data_format`."""
-    return windows(call)
 
 
 @rule("GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D")

@@ -82,9 +82,13 @@ class Joins:
     def join(self, one: Numbers, other: Numbers, reason: str) -> None:
         """Makes each channel of `one` go with that of `other` in the same place.
 
-        Where one of the two stays, the other stays, for `reason`.
+        Where one of the two stays, the other stays, for `reason`; all do if there are not as many
+        of one as of the other, or it is not known how many.
         """
         if one is other:
+            return
+        if len(one) != len(other):
+            self.fix(np.concatenate([one, other]), reason)
             return
         free = (one != FIXED) & (other != FIXED)
         self._edges.append(np.stack([one[free], other[free]]))

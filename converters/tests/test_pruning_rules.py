@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.errors import SourceError
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # TensorFlow with NumPy 2
@@ -157,25 +159,6 @@ def test_attention_of_two_tensors_of_one_shape_is_cut_in_heads(keras: Any) -> No
     assert ("mha",) in [group.layers for group in graph.groups if group.kind == "heads"]
 
 
-def test_a_letter_that_passes_through_an_einstein_sum_is_counted_anew(keras: Any) -> None:
-    layers = keras.layers
-    given = keras.Input((5, 4))
-    x = layers.Permute((2, 1))(layers.Dense(8, name="dense")(given))
-    x = layers.EinsumDense("abc,cd->abd", (8, 6), name="sum")(x)
-    x = layers.EinsumDense("abc,bd->adc", (3, 6))(x)
-    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Flatten()(x))))
-    assert [group.name for group in graph.groups] == ["dense", "sum"]
-
-
-def test_a_sum_with_a_bias_that_is_not_along_the_last_axis_keeps_its_channels(keras: Any) -> None:
-    layers = keras.layers
-    given = keras.Input((6, 4))  # as many steps as units: Keras takes the column for a row
-    x = layers.EinsumDense("abc,cd->adb", (6, 6), bias_axes="d", name="stays")(given)
-    x = layers.Flatten()(layers.Permute((2, 1))(x))
-    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Dense(4)(x))))
-    assert "stays" not in [group.name for group in graph.groups]
-
-
 def test_a_reshape_called_twice_counts_what_both_calls_have(keras: Any) -> None:
     layers = keras.layers
     given = keras.Input((4,))
@@ -205,18 +188,23 @@ def test_a_normalization_of_groups_called_twice_counts_what_both_calls_have(kera
     assert len(group.layers) == 2
 
 
-def test_a_layer_that_another_holds_keeps_its_channels(keras: Any) -> None:
-    class Around(keras.layers.Wrapper):  # type: ignore[misc]  # of a module without types
-        def call(self, x: Any) -> Any:
-            return self.layer(x)
+def test_a_letter_that_passes_through_an_einstein_sum_is_counted_anew(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((5, 4))
+    x = layers.Permute((2, 1))(layers.Dense(8, name="dense")(given))
+    x = layers.EinsumDense("abc,cd->abd", (8, 6), name="sum")(x)
+    x = layers.EinsumDense("abc,bd->adc", (3, 6))(x)
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Flatten()(x))))
+    assert [group.name for group in graph.groups] == ["dense", "sum"]
 
-    from edgekit_converters.pruning.trace import trace
 
-    given = keras.Input((4,))
-    dense = keras.layers.Dense(4, name="held")
-    x = Around(dense)(keras.layers.Dense(4, name="before")(dense(given)))
-    model = keras.Model(given, keras.layers.Dense(2)(keras.layers.Dense(6, name="cut")(x)))
-    assert [group.name for group in trace(model).groups] == ["cut"]
+def test_a_sum_with_a_bias_that_is_not_along_the_last_axis_keeps_its_channels(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((6, 4))  # as many steps as units: Keras takes the column for a row
+    x = layers.EinsumDense("abc,cd->adb", (6, 6), bias_axes="d", name="stays")(given)
+    x = layers.Flatten()(layers.Permute((2, 1))(x))
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Dense(4)(x))))
+    assert "stays" not in [group.name for group in graph.groups]
 
 
 def test_channels_added_to_an_unknown_number_of_others_stay(keras: Any) -> None:
@@ -235,3 +223,35 @@ def test_a_dropout_whose_noise_counts_the_channels_keeps_them(keras: Any) -> Non
     graph, _, made = halved(keras.Model(given, layers.Dense(2)(x)))
     assert [group.name for group in graph.groups] == ["cut"]
     assert made(np.ones((2, 4, 6), np.float32), training=True).shape == (2, 4, 2)
+
+
+def test_an_operation_that_cannot_be_made_again_is_named(keras: Any) -> None:
+    given = keras.Input((4,))
+    x = keras.layers.Dense(8)(given)
+    x = keras.ops.clip(x, np.zeros(8, np.float32), np.ones(8, np.float32))
+    with pytest.raises(SourceError, match=r"clip\S* \(Clip\): cannot be made again .*unstructured"):
+        halved(keras.Model(given, keras.layers.Dense(2)(x)))
+
+
+def test_a_layer_that_another_holds_keeps_its_channels(keras: Any) -> None:
+    class Around(keras.layers.Wrapper):  # type: ignore[misc]  # of a module without types
+        def call(self, x: Any) -> Any:
+            return self.layer(x)
+
+    from edgekit_converters.pruning.trace import trace
+
+    given = keras.Input((4,))
+    dense = keras.layers.Dense(4, name="held")
+    x = Around(dense)(keras.layers.Dense(4, name="before")(dense(given)))
+    model = keras.Model(given, keras.layers.Dense(2)(keras.layers.Dense(6, name="cut")(x)))
+    assert [group.name for group in trace(model).groups] == ["cut"]
+
+
+def test_a_layer_in_a_wrapper_and_beside_it_is_refused_and_both_places_named(keras: Any) -> None:
+    layers = keras.layers
+    steps, step = keras.Input((5, 4)), keras.Input((4,))
+    shared = layers.Dense(8, name="shared")
+    x, y = layers.TimeDistributed(shared, name="td")(steps), shared(step)
+    model = keras.Model([steps, step], [layers.Dense(2)(x), layers.Dense(2)(y)])
+    with pytest.raises(SourceError, match="td/shared and shared are one layer|shared and td/share"):
+        halved(model)

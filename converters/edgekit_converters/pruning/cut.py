@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import UsageError
+from edgekit.errors import SourceError, UsageError
+from edgekit.quote import first_line
 from edgekit_converters.pruning.channel_graph import (
     ChannelGraph,
     Mask,
@@ -31,12 +32,14 @@ def cut(model: Any, graph: ChannelGraph, removed: Mask) -> Any:
 
     Raises:
         UsageError: a group would lose all its channels.
+        SourceError: a layer cannot be made again from its configuration, or would no longer share
+            its weights.
     """
     for group in graph.groups:
         if removed[group.channels].all():
             message = f"group {group.name!r}: all its channels would go; keep at least one"
             raise UsageError(message)
-    config = model.get_config()
+    config = _config(model)
     for edit in graph.edits:
         kept = int(kept_positions(edit.numbers, removed).sum())
         config = _changed(config, edit.keys, kept)
@@ -45,6 +48,26 @@ def cut(model: Any, graph: ChannelGraph, removed: Mask) -> Any:
     if getattr(model, "compiled", False):
         made.compile_from_config(model.get_compile_config())
     return made
+
+
+def _config(model: Any) -> Any:
+    try:
+        return model.get_config()
+    except Exception as error:  # whatever a layer's own code raises, and operations with arrays
+        for placed in layers_within(model):
+            try:
+                placed.layer.get_config()
+            except Exception as own:
+                raise SourceError(_not_again(placed.path, placed.layer, own)) from error
+        raise SourceError(_not_again(model.name, model, error)) from error
+
+
+def _not_again(name: str, layer: Any, error: Exception) -> str:
+    return (
+        f"{name} ({type(layer).__name__}): cannot be made again from its configuration "
+        f"({first_line(error)}); give its class a get_config and from_config, write an operation "
+        "with arrays as a layer, or prune with --method unstructured"
+    )
 
 
 def _changed(node: Any, keys: tuple[str | int, ...], value: int) -> Any:
@@ -85,10 +108,13 @@ def _build(model: Any, config: Any) -> Any:
 
     kinds = {type(placed.layer) for placed in layers_within(model)}
     custom = {kind.__name__: kind for kind in kinds if kind.__module__.partition(".")[0] != "keras"}
-    with keras.saving.custom_object_scope(custom), SafeModeScope(safe_mode=False):
-        made = type(model).from_config(config)
-    if not made.built:
-        made.build(model.input_shape)
+    try:
+        with keras.saving.custom_object_scope(custom), SafeModeScope(safe_mode=False):
+            made = type(model).from_config(config)
+        if not made.built:
+            made.build(model.input_shape)
+    except Exception as error:  # whatever a layer's own code raises
+        raise SourceError(_not_again(model.name, model, error)) from error
     return made
 
 
@@ -96,9 +122,12 @@ def _assign(model: Any, made: Any, graph: ChannelGraph, removed: Mask) -> None:
     weights = {weight.path: weight for weight in graph.weights}
     paths = {id(variable): path for path, variable in variables_by_path(model).items()}
     done: set[int] = set()
+    twins: dict[int, int] = {}
     for old, new in _pairs(model, made):
         _assets(old, new)
         for before, after in zip(old.variables, new.variables, strict=True):
+            if twins.setdefault(id(before), id(after)) != id(after):
+                raise SourceError(_in_two_places(model, before))
             if id(after) in done:
                 continue
             done.add(id(after))
@@ -106,6 +135,20 @@ def _assign(model: Any, made: Any, graph: ChannelGraph, removed: Mask) -> None:
             after.assign(stored if weight is None else stored[np.ix_(*weight.kept(removed))])
         if hasattr(new, "finalize_state"):
             new.finalize_state()
+
+
+def _in_two_places(model: Any, variable: Any) -> str:
+    """What to say where the new model has two variables for one."""
+    places: dict[int, list[str]] = {}
+    for placed in layers_within(model):
+        if any(variable is each for each in getattr(placed.layer, "variables", ())):
+            places.setdefault(id(placed.layer), []).append(placed.path)
+    paths = max(places.values(), key=len, default=[variable.path])
+    return (
+        f"{model.name}: {' and '.join(paths)} are one layer in two places, one of them inside "
+        "another layer or model, and Keras can neither copy nor save them so; call the outer one "
+        "twice, or give each place a layer of its own"
+    )
 
 
 def _pairs(model: Any, made: Any) -> list[tuple[Any, Any]]:

@@ -41,6 +41,14 @@ class Graphs:
             variable.assign(values.astype(np.float32))
         return model
 
+    def skip(self, model: Any) -> list[str]:
+        """Names, paths and types of some layers of a model; often of none."""
+        from edgekit_converters.pruning.skipped_names import layers_within
+
+        names = [name for placed in layers_within(model) for name in placed.names]
+        count = self.pick(0, 0, 1, 2)
+        return [str(name) for name in self.random.choice(names, count, replace=False)]
+
     def samples(self, model: Any, count: int = 3) -> list[Any]:
         """Random inputs for a model, integers where it looks them up."""
         return [
@@ -88,10 +96,12 @@ class Graphs:
                 self.convolution, self.convolution, self.depthwise, self.separable, self.transposed,
                 self.normalized, self.residual, self.inverted_residual, self.squeezed, self.joined,
                 self.shared, self.resized, self.moved, self.nested_image, self.shuffled, self.timed,
+                self.counted_twice,
             )  # fmt: skip
             x = step(x)
         pooled = self.pick(
-            self.layers.Flatten(),
+            self.layers.Flatten(data_format=self.pick("channels_first", "channels_last")),
+            lambda x: self.layers.Flatten(data_format="channels_first")(self.moved_front(x)),
             self.layers.GlobalAveragePooling2D(),
             self.layers.GlobalMaxPooling2D(),
             lambda x: self.keras.ops.mean(x, axis=(1, 2)),
@@ -180,6 +190,21 @@ class Graphs:
         y = self.layers.Dense(y.shape[-1], "relu")(y)
         return self.layers.Permute((2, 3, 1))(y)
 
+    def moved_front(self, x: Any) -> Any:
+        return self.layers.Permute((3, 1, 2))(x)
+
+    def counted_twice(self, x: Any) -> Any:
+        """One layer whose config counts channels, called for two tensors."""
+        units = self.width()
+        first, second = (self.layers.Conv2D(units, side, padding="same")(x) for side in (1, 3))
+        second = self.pick(second, self.layers.Dense(units)(x))
+        shape = (*x.shape[1:-1], *self.pick((1, units), (units, 1), (2, units // 2)))
+        layer = self.pick(
+            self.layers.Reshape(shape), self.layers.GroupNormalization(units, center=False)
+        )
+        ends = [self.layers.Reshape((*x.shape[1:-1], units))(layer(y)) for y in (first, second)]
+        return self.pick(self.layers.Add(), self.layers.Concatenate())(ends)
+
     def nested_image(self, x: Any) -> Any:
         given = self.keras.Input((None, None, x.shape[-1]))
         y = self.layers.Conv2D(self.width(), 3, padding="same", activation="relu")(given)
@@ -212,7 +237,8 @@ class Graphs:
         for _ in range(self.random.integers(1, 5)):
             x = self.pick(
                 self.recurrent, self.recurrent, self.bidirectional, self.attended, self.windowed,
-                self.einsum, self.self_attended, self.mixed,
+                self.einsum, self.self_attended, self.mixed, self.cross_attended,
+                self.passed_through, self.nested_sequence,
             )(x)  # fmt: skip
         x = self.pick(
             layers.Flatten(), layers.GlobalAveragePooling1D(), layers.GRU(4), lambda x: x[:, -1]
@@ -246,6 +272,24 @@ class Graphs:
         y = layer(x, x)
         return self.layers.Add()([x, y]) if y.shape[-1] == x.shape[-1] else y
 
+    def cross_attended(self, x: Any) -> Any:
+        """One layer that is called once or twice for tensors of one shape or of three."""
+        size = self.width()
+        query, value = self.layers.Dense(size)(x), self.layers.Dense(size)(x)
+        key = self.pick(None, value, self.layers.Dense(size)(x))
+        layer = self.layers.MultiHeadAttention(self.pick(2, 4), 3)
+        y = layer(query, value, key=key)
+        return self.pick(y, layer(y, value, key=key))
+
+    def nested_sequence(self, x: Any) -> Any:
+        inner = self.keras.Sequential(
+            [
+                self.layers.TimeDistributed(self.layers.Dense(self.width(), "relu")),
+                self.layers.Bidirectional(self.layers.GRU(self.width(), return_sequences=True)),
+            ]
+        )
+        return inner(self.layers.Dense(4)(x))
+
     def attended(self, x: Any) -> Any:
         query, value = self.layers.Dense(4)(x), self.layers.Dense(self.width())(x)
         key = self.layers.Dense(4)(x)
@@ -269,6 +313,15 @@ class Graphs:
         y = self.layers.EinsumDense("abc,cde->abde", (x.shape[1], 2, units), bias_axes="de")(x)
         y = self.layers.EinsumDense("abde,def->abf", (x.shape[1], self.width()), bias_axes="f")(y)
         return self.layers.EinsumDense("...x,xy->...y", self.width())(y)
+
+    def passed_through(self, x: Any) -> Any:
+        """Letters of Einstein sums that a kernel does not have, and channels run along."""
+        y = self.layers.Permute((2, 1))(self.layers.Dense(self.width(), "relu")(x))
+        equation = self.pick("abc,cd->abd", "abc,bcd->abd", "abc,cd->adb")
+        units = self.width()
+        sizes = (units, y.shape[1]) if equation.endswith("adb") else (y.shape[1], units)
+        y = self.layers.EinsumDense(equation, sizes, bias_axes=self.pick(None, "d"))(y)
+        return self.layers.Permute((2, 1))(y)
 
     def mixed(self, x: Any) -> Any:
         y = self.layers.Permute((2, 1))(x)

@@ -47,6 +47,35 @@ def _zeroed(model: Any, graph: Any, removed: Any) -> None:
         variables[weight.path].assign(values)
 
 
+def _assert_left_alone(model: Any, made: Any, skip: list[str]) -> None:
+    """Layers that were to be skipped make and give out as many channels as they did."""
+    from edgekit_converters.pruning.skipped_names import layers_within, skipped_layers
+
+    skipped = skipped_layers(model, skip)
+    twins = {placed.path: placed.layer for placed in layers_within(made)}
+    for placed in layers_within(model):
+        theirs, ours = placed.layer, twins.get(placed.path)  # attention makes a softmax when called
+        if id(theirs) in skipped and ours is not None:
+            assert _counted(ours) == _counted(theirs), placed.path
+            shapes = [_given_out(layer) for layer in (ours, theirs)]
+            assert None in shapes or shapes[0] == shapes[1], placed.path
+
+
+def _counted(layer: Any) -> list[Any]:
+    """What a layer counts; of a model also the shapes of all its variables."""
+    names = ("units", "filters", "num_heads", "output_dim", "partial_output_shape")
+    found = [getattr(layer, name, None) for name in names]
+    if hasattr(layer, "_functional") or hasattr(layer, "_nodes_by_depth"):
+        found += [variable.shape for variable in layer.variables]
+    return found
+
+
+def _given_out(layer: Any) -> list[Any] | None:
+    """Shapes of what a layer gives, if it was called once."""
+    calls = getattr(layer, "_inbound_nodes", ())
+    return [tuple(each.shape) for each in calls[0].outputs] if len(calls) == 1 else None
+
+
 def _outputs(model: Any, samples: list[Any]) -> list[Any]:
     made = model(samples if len(samples) > 1 else samples[0], training=False)
     return [np.asarray(each) for each in (made if isinstance(made, list | tuple) else [made])]
@@ -61,10 +90,12 @@ def test_a_cut_model_equals_the_original_with_those_channels_zeroed(seed: int) -
 
     graphs = _graphs(seed)
     model = graphs.model()
-    graph = trace(model)
+    skip = graphs.skip(model)
+    graph = trace(model, skip)
     removed = _removed(graph, np.random.default_rng(seed))
     samples = graphs.samples(model)
     made = cut(model, graph, removed)
+    _assert_left_alone(model, made, skip)
     assert made.count_params() == graph.parameters(removed)
     found = _outputs(made, samples)
     _zeroed(model, graph, removed)

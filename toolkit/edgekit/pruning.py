@@ -88,7 +88,7 @@ def prune(
         importance: structured: which channels go first.
         ratios: structured: the same share of every group, or more where it hurts less.
         multiple_of: structured: wide layers keep a multiple of so many channels.
-        skip: names or types of layers to leave alone.
+        skip: names, paths or types of layers to leave alone, with all that is inside them.
         cluster: let each kernel hold only so many different numbers.
         qat: quantization-aware training: learn weights and ranges that suit int8.
         data: a data source with labels, as on the command line, to train on.
@@ -169,7 +169,7 @@ def pruning_callback(
         begin_step: the same, as the number of a batch, from 1.
         end_step: the same, as a number of batches.
         frequency: batches from one choice of zeros to the next.
-        skip: names or class names of layers to leave alone.
+        skip: names, paths or types of layers to leave alone, with all that is inside them.
 
     Returns:
         A ``keras.callbacks.Callback``.

@@ -58,7 +58,7 @@ def pruning_callback(
         end_step: the same, as a number of batches.
         frequency: batches from one choice of zeros to the next; by default a fiftieth of the way,
             at most 100.
-        skip: names or class names of layers to leave alone.
+        skip: names, paths or types of layers to leave alone, with all that is inside them.
 
     Returns:
         A ``keras.callbacks.Callback``.

@@ -90,7 +90,7 @@ class Clusters:
 
     Args:
         count: different values that a kernel may have, zero included; from 2.
-        skip: names or class names of layers to leave alone.
+        skip: names, paths or types of layers to leave alone, with all that is inside them.
 
     Raises:
         UsageError: a count out of range.

@@ -34,7 +34,7 @@ class Masks:
         begin_step: see `schedule.plan`; so are the next two.
         end_step: the same.
         frequency: the same.
-        skip: names or class names of layers to leave alone.
+        skip: names, paths or types of layers to leave alone, with all that is inside them.
         pooling: how a block is judged, ``"average"`` or ``"max"``.
 
     Raises:
@@ -162,7 +162,7 @@ class Zeros(Masks):
     """Hold the zeros that the kernels have, as clustering and quantization-aware training need.
 
     Args:
-        skip: names or class names of layers to leave alone.
+        skip: names, paths or types of layers to leave alone, with all that is inside them.
     """
 
     def __init__(self, *, skip: Sequence[str] = ()) -> None:

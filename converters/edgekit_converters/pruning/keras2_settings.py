@@ -41,7 +41,7 @@ class Keras2Settings:
     quantize: bool = False
     """Quantization-aware training (QAT) at the end."""
     skip: tuple[str, ...] = ()
-    """Layers to leave alone, by name or type."""
+    """Layers to leave alone, by name, path or type, with all that is inside them."""
     steps: int = 0
     """Steps of the optimizer that one call of `Fit` takes."""
 

@@ -104,8 +104,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--skip",
         multiple=True,
         metavar="NAME|TYPE",
-        help="Leave these layers alone, by name or by type (Dense); repeat it, or separate by "
-        "commas.",
+        help="Leave these layers alone and all that is inside them, by name, path (backbone/conv) "
+        "or type (Dense); repeat it, or separate by commas.",
     ),
     click.option(
         "--cluster",

@@ -134,7 +134,6 @@ class ChannelGraph:
         weights: every variable of the model but the states of random generators.
         left: what stays whole, and why.
         channel_count: length of a mask.
-        fixed_macs: multiply-adds that do not depend on the mask.
         work: multiply-adds between activations.
         edits: what changes in the model's config.
     """
@@ -143,14 +142,12 @@ class ChannelGraph:
     weights: tuple[Weight, ...]
     left: tuple[Left, ...]
     channel_count: int
-    fixed_macs: int = 0
     work: tuple[Work, ...] = ()
     edits: tuple[Edit, ...] = ()
 
     def macs(self, removed: Mask | None = None) -> int:
         """Returns the multiply-adds without `removed`, of one sample; free dimensions are 1."""
-        total = float(self.fixed_macs)
-        total += sum(weight.uses * weight.count(removed) for weight in self.weights if weight.uses)
+        total = sum(weight.uses * weight.count(removed) for weight in self.weights if weight.uses)
         return round(total + sum(work.count(removed) for work in self.work))
 
     def parameters(self, removed: Mask | None = None) -> int:

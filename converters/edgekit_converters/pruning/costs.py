@@ -65,7 +65,7 @@ def cost(graph: ChannelGraph, kind: CostKind) -> Cost:
         terms += [(w.uses, w.axes, [len(a) for a in w.axes]) for w in graph.work]
     elif kind == "parameters":
         terms += [(1.0, w.axes, w.shape) for w in graph.weights]
-    fixed = float(graph.fixed_macs) if kind == "macs" else 0.0
+    fixed = 0.0
     factors: list[float] = []
     first: list[int] = []
     offsets: list[float] = []

@@ -72,7 +72,7 @@ def _counted(layer: Any) -> list[Any]:
 
 def _given_out(layer: Any) -> list[Any] | None:
     """Shapes of what a layer gives, if it was called once."""
-    calls = getattr(layer, "_inbound_nodes", ())
+    calls: Any = getattr(layer, "_inbound_nodes", ())
     return [tuple(each.shape) for each in calls[0].outputs] if len(calls) == 1 else None
 
 

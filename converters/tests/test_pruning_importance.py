@@ -137,7 +137,8 @@ def gate_derivatives(
             said = end(passed if len(passed) > 1 else passed[0])
             value = tf.reduce_mean(keras.losses.get(loss)(labels, said))
         total += np.asarray(tape.gradient(value, gates), np.float64) ** 2
-    return total / total.mean()
+    mean: NDArray[np.float64] = total / total.mean()
+    return mean
 
 
 def with_random_weights(made: Any) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgekit_converters.pruning.functional_graph import functional, is_model, keras
 from edgekit_converters.pruning.qat_graph import (
     PRODUCTS,
     Readers,
@@ -18,9 +19,6 @@ from edgekit_converters.pruning.qat_graph import (
     copied,
     copy_weights,
     free_name,
-    functional,
-    is_model,
-    keras,
     maker,
     new_inputs,
     replay,

@@ -1,17 +1,16 @@
-"""Walk a functional Keras 3 model call by call, and build another one on the way."""
+"""Build a functional Keras 3 model anew, call by call."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from edgekit._lazy import need
 from edgekit.errors import SourceError
 from edgekit.quote import first_line
 from edgekit_converters.keras_precision import compute_in_float32
+from edgekit_converters.pruning.functional_graph import keras, nodes
 
 Visit = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 """What to do with one node: given its new arguments, the new outputs."""
@@ -21,63 +20,6 @@ PRODUCTS = frozenset(
     | {"DepthwiseConv2D"}
 )
 """Layers whose kernels become integers, a scale for each output channel."""
-
-
-def keras() -> Any:
-    """The module keras.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
-    return need("keras", extra="convert")
-
-
-def functional(model: Any) -> Any:
-    """The functional graph of `model`.
-
-    Raises:
-        SourceError: it has none, since it is subclassed or was never built.
-    """
-    plain = keras().Sequential
-    if isinstance(model, plain):
-        graph = getattr(model, "_functional", None) if model.built else None
-        if graph is None:
-            message = f"{model.name}: was never built; call it once on data, and save it again"
-            raise SourceError(message)
-        return graph
-    if not is_functional(model):
-        message = (
-            f"{model.name}: is subclassed ({type(model).__name__}), so its layers cannot be seen; "
-            "build it as a functional model, keras.Model(inputs, outputs)"
-        )
-        raise SourceError(message)
-    return model
-
-
-def is_model(operation: Any) -> bool:
-    """Whether `operation` is a model whose graph can be walked."""
-    return isinstance(operation, keras().Sequential) or is_functional(operation)
-
-
-def is_functional(operation: Any) -> bool:
-    """Whether `operation` is a functional model that does what its graph says."""
-    base = _functional_class()
-    return isinstance(operation, base) and type(operation).call is base.call  # type: ignore[attr-defined]
-
-
-@cache
-def _functional_class() -> type:
-    """The class of functional models, which Keras does not export."""
-    inputs = keras().Input((1,))
-    return type(keras().Model(inputs, inputs))
-
-
-def nodes(model: Any) -> Iterator[Any]:
-    """The calls of a functional model in the order of execution, its inputs left out."""
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.operation is not None and not node.is_input:
-                yield node
 
 
 def new_inputs(model: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit_converters.pruning.qat_graph import keras
+from edgekit_converters.pruning.functional_graph import keras
 
 MOMENTUM = 0.99
 """Of the moving average of a batch's smallest and largest value; less in the first batches."""

@@ -19,13 +19,13 @@ from typing import Any
 
 from edgekit.errors import SourceError
 from edgekit_converters.keras_precision import half_precision_layers
+from edgekit_converters.pruning.functional_graph import keras
 from edgekit_converters.pruning.qat_fold import Folded, fold
 from edgekit_converters.pruning.qat_graph import (
     PRODUCTS,
     Readers,
     copied,
     copy_weights,
-    keras,
     key_of,
     new_inputs,
     replay,

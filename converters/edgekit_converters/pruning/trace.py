@@ -17,11 +17,14 @@ from edgekit_converters.pruning.channel_graph import (
     Weight,
     variables_by_path,
 )
+from edgekit_converters.pruning.functional_graph import functional
 from edgekit_converters.pruning.rules_table import load_rules
 from edgekit_converters.pruning.skipped_names import layers_within, skipped_layers
 from edgekit_converters.pruning.trace_call import Call, Made, Record
 from edgekit_converters.pruning.trace_model import follow
 from edgekit_converters.pruning.trace_values import FIXED, Value
+
+_OTHERWISE = ", or prune with --method unstructured"
 
 
 def trace(model: Any, skip: Sequence[str] = ()) -> ChannelGraph:
@@ -37,7 +40,7 @@ def trace(model: Any, skip: Sequence[str] = ()) -> ChannelGraph:
         SourceError: the model is subclassed, not built, or not of Keras 3.
         UsageError: nothing in the model has a name of `skip`.
     """
-    graph = functional(model)
+    graph = _graph_of(model)
     load_rules()
     paths = variables_by_path(model)
     record = Record(
@@ -56,28 +59,14 @@ def trace(model: Any, skip: Sequence[str] = ()) -> ChannelGraph:
     return _resolved(record)
 
 
-def functional(model: Any) -> Any:
-    """Returns the graph of calls of a functional or sequential model.
-
-    Raises:
-        SourceError: it has none.
-    """
-    import keras
-
-    kind = type(model).__name__
-    if not isinstance(model, keras.Model):
-        message = f"{kind}: not a Keras 3 model; channels are only cut out of those"
-        raise SourceError(message)
-    graph = getattr(model, "_functional", None) or model
-    if isinstance(model, keras.Sequential) and graph is model:
-        message = f"model {model.name!r}: not built, so its shapes are not known; call it once"
-        raise SourceError(message)
+def _graph_of(model: Any) -> Any:
+    """The graph of calls of a model that can be made again from its configuration."""
+    graph = functional(model, otherwise=_OTHERWISE)
     own = type(model).__module__.partition(".")[0] != "keras"
-    if not hasattr(graph, "_nodes_by_depth") or (own and "layers" not in model.get_config()):
+    if own and "layers" not in model.get_config():
         message = (
-            f"model {model.name!r}: a subclassed model ({kind}), and only its code knows which "
-            "layer feeds which; build it from keras.Input with the functional API, or prune "
-            "with --method unstructured"
+            f"model {model.name!r}: its class {type(model).__name__} has a configuration without "
+            f"its layers; build it as keras.Model(inputs, outputs){_OTHERWISE}"
         )
         raise SourceError(message)
     return graph

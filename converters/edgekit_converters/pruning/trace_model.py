@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgekit_converters.pruning.functional_graph import nodes
 from edgekit_converters.pruning.rules_table import rule, visit
 from edgekit_converters.pruning.trace_call import Call
 from edgekit_converters.pruning.trace_values import Value
@@ -50,27 +51,26 @@ def follow(call: Call, graph: Any) -> list[Value]:
         value.shape == tuple(inner.shape)
         for value, inner in zip(call.inputs, graph.inputs, strict=True)
     )
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            if node.is_input or any(id(given) not in values for given in node.input_tensors):
-                continue
-            args, kwargs = node.arguments.fill_in(values)
-            inputs = _unmasked([values[id(given)] for given in node.input_tensors], args, kwargs)
-            shapes = [tuple(made.shape) for made in node.outputs]
-            if not same:
-                shapes = _shapes(node.operation, args, kwargs)
-            name = node.operation.name
-            inside = call.inner(
-                node.operation,
-                ("layers", name, "config"),
-                name=f"{call.name}/{name}" if call.name else name,
-                inputs=inputs,
-                outputs=shapes,
-                args=args,
-                kwargs=kwargs,
-            )
-            for made, value in zip(node.outputs, visit(inside), strict=True):
-                values[id(made)] = value
+    for node in nodes(graph):
+        if any(id(given) not in values for given in node.input_tensors):
+            continue
+        args, kwargs = node.arguments.fill_in(values)
+        inputs = _unmasked([values[id(given)] for given in node.input_tensors], args, kwargs)
+        shapes = [tuple(made.shape) for made in node.outputs]
+        if not same:
+            shapes = _shapes(node.operation, args, kwargs)
+        name = node.operation.name
+        inside = call.inner(
+            node.operation,
+            ("layers", name, "config"),
+            name=f"{call.name}/{name}" if call.name else name,
+            inputs=inputs,
+            outputs=shapes,
+            args=args,
+            kwargs=kwargs,
+        )
+        for made, value in zip(node.outputs, visit(inside), strict=True):
+            values[id(made)] = value
     return [values[id(made)] for made in graph.outputs]
 
 

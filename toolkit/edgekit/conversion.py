@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit.artifact import Artifact, Conversion, IncompleteConversionError
 from edgekit.child import Limits
-from edgekit.errors import MissingDependencyError, UsageError
+from edgekit.errors import EdgekitError, MissingDependencyError, UsageError
 from edgekit.progress import Progress
 from edgekit.prune_request import TIME_LIMIT_S, PruneRequest
 from edgekit.recipe import FORMATS, IOS, PRECISIONS
@@ -130,7 +130,12 @@ def _pruned_first(request: ConvertRequest, progress: Progress) -> Conversion:
     target = wanted.output()
     later = replace(request, source=target, prune=None)
     later.outputs()  # a file in the way is found before hours of training
-    pruned = pruning.run(wanted, progress)
+    try:
+        pruned = pruning.run(wanted, progress)
+    except EdgekitError as error:  # which speaks to `edgekit prune`; here --resume is a word
+        told = str(error).replace("add --resume", "add resume to --prune")
+        error.args = (told.replace("--resume", "resume in --prune"),)
+        raise
     return replace(run(replace(later, source=pruned.path), progress), pruned=pruned)
 
 

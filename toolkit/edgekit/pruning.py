@@ -28,6 +28,10 @@ ONE_SHOT = (
     "nothing is trained after pruning, which may cost much accuracy; give data with labels to make "
     "up for it (--data DATA)"
 )
+TRAINING = "training.npz"
+"""The file of a training's state, in a checkpoint."""
+PLAN = "plan.npz"
+"""The file that tells which channels were chosen, in a checkpoint."""
 AnyPath = str | os.PathLike[str]
 
 
@@ -213,6 +217,20 @@ def checkpoint_of(path: AnyPath) -> Path:
     """Where checkpoints of a call whose result goes to `path` are kept, until it is there."""
     path = Path(path)
     return path.with_name(f".{path.name}.checkpoint")
+
+
+def kept_of(request: PruneRequest) -> str:
+    """What a call that was cut off has left for one that resumes; empty where there is nothing.
+
+    Raises:
+        UsageError: the result has the name of something else than a model.
+    """
+    folders = [checkpoint_of(path) for path in request.possible_outputs()]
+    if any(any(folder.rglob(TRAINING)) for folder in folders):
+        return "what was trained so far is kept"
+    if any(any(folder.rglob(PLAN)) for folder in folders):
+        return "nothing was trained yet; which channels are to be cut is kept"
+    return ""
 
 
 def _plug_in(name: str) -> Any:

@@ -16,6 +16,7 @@ from edgekit import pruning
 from edgekit.cli import main
 from edgekit.cli.prune import command
 from edgekit.demo import MODEL
+from edgekit.errors import OutputError
 from edgekit.progress import Progress
 from edgekit.prune_options import request_from
 from edgekit.prune_request import PruneRequest
@@ -153,10 +154,54 @@ def test_an_interrupted_training_says_how_to_go_on(
 ) -> None:
     monkeypatch.setattr(pruning, "run", interrupted)
     out = tmp_path / "small.keras"
-    pruning.checkpoint_of(out).mkdir()
+    stage = pruning.checkpoint_of(out) / "prune"
+    stage.mkdir(parents=True)
+    (stage / pruning.TRAINING).touch()
     done = invoke(MODEL, "--macs", "50%", "-o", out)
     assert done.exit_code == 130
+    assert "what was trained so far is kept; the same command with --resume" in done.stderr
+
+
+def test_interrupted_before_the_first_epoch_says_that_only_the_plan_is_kept(
+    invoke: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "run", interrupted)
+    out = tmp_path / "small.keras"
+    pruning.checkpoint_of(out).mkdir()
+    (pruning.checkpoint_of(out) / pruning.PLAN).touch()
+    done = invoke(MODEL, "--macs", "50%", "-o", out)
+    assert done.exit_code == 130
+    assert "nothing was trained yet; which channels are to be cut is kept" in done.stderr
     assert "the same command with --resume goes on" in done.stderr
+
+
+def test_a_conversion_interrupted_while_it_trains_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "run", interrupted)
+    checkpoint = pruning.checkpoint_of(tmp_path / f"{Path(MODEL).stem}.pruned.keras")
+    checkpoint.mkdir()
+    words = ["convert", str(MODEL), "-o", str(tmp_path), "--prune", "macs=50%"]
+    assert "nothing half-made is left" in CliRunner().invoke(main, words).stderr
+    (checkpoint / pruning.TRAINING).touch()
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 130
+    assert "is kept; the same command with resume in --prune goes on" in done.stderr
+
+
+def test_what_a_conversion_is_to_add_is_a_word_of_its_prune_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(_request: PruneRequest, _progress: Progress) -> Pruned:
+        message = "x: an earlier call was cut off; add --resume to go on from there"
+        raise OutputError(message)
+
+    monkeypatch.setattr(pruning, "run", cut_off)
+    words = ["convert", str(MODEL), "-o", str(tmp_path), "--prune", "macs=50%"]
+    told = CliRunner().invoke(main, words).stderr
+    assert (
+        told == "Error: x: an earlier call was cut off; add resume to --prune to go on from there\n"
+    )
 
 
 def test_interrupted_before_any_training_leaves_nothing(

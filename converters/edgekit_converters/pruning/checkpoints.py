@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import OutputError, SourceError, UsageError
+from edgekit.pruning import TRAINING
 
 Array = NDArray[Any]
 
-TRAINING = "training.npz"
-"""The file of a training's state."""
 _FORMAT_VERSION = 1
 
 

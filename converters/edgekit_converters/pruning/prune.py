@@ -20,10 +20,9 @@ from edgekit.prune_choices import Measure, Target
 from edgekit.prune_request import PruneRequest
 from edgekit.prune_verdict import Verdict
 from edgekit.pruned import Cut, EpochRecord, Kept, LayerZeros, Pruned, Reached
-from edgekit.pruning import checkpoint_of
+from edgekit.pruning import TRAINING, checkpoint_of
 from edgekit.quote import first_line
 from edgekit_converters.keras_source import refuse_code
-from edgekit_converters.pruning.checkpoints import TRAINING
 from edgekit_converters.pruning.target_search import Chosen, TargetSearch
 from edgekit_converters.pruning.training_stage import LINE
 from edgekit_converters.pruning.verdict import VerdictSettings, verdict

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import SourceError
+from edgekit.pruning import PLAN
 from edgekit_converters.pruning.channel_graph import Mask
 from edgekit_converters.pruning.checkpoints import another_job
-
-_NAME = "plan.npz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +28,11 @@ class SavedPlan:
 def save(plan: SavedPlan, folder: Path, digest: str) -> None:
     """Put it into `folder`, whole or not at all; `digest` is of the job."""
     folder.mkdir(parents=True, exist_ok=True)
-    waiting = folder / f".{_NAME}.tmp"
+    waiting = folder / f".{PLAN}.tmp"
     facts = json.dumps({"digest": digest, "chosen": plan.chosen})
     with waiting.open("wb") as file:
         np.savez(file, removed=plan.removed, facts=np.array(facts))
-    waiting.replace(folder / _NAME)
+    waiting.replace(folder / PLAN)
 
 
 def load(folder: Path, digest: str, channels: int) -> SavedPlan | None:
@@ -43,7 +42,7 @@ def load(folder: Path, digest: str, channels: int) -> SavedPlan | None:
         UsageError: it is of a job with another digest.
         SourceError: it is damaged.
     """
-    path = folder / _NAME
+    path = folder / PLAN
     if not path.is_file():
         return None
     try:

@@ -196,6 +196,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     from edgekit.cli.prune_table import print_table as print_pruned
     from edgekit.conversion import pruning_of, run
     from edgekit.progress import Progress
+    from edgekit.pruning import kept_of
     from edgekit.request import ConvertRequest
 
     request = ConvertRequest(
@@ -221,11 +222,17 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         limits=limits_of(given),
         verbose=given["verbose"],
     )
-    steps = request.step_count
-    if request.prune is not None:
-        steps += pruning_of(request).step_count
-    with Progress(total=steps) as progress:
-        conversion = run(request, progress)
+    pruning = None if request.prune is None else pruning_of(request)
+    steps = request.step_count + (pruning.step_count if pruning else 0)
+    try:
+        with Progress(total=steps) as progress:
+            conversion = run(request, progress)
+    except KeyboardInterrupt:
+        if pruning is None or not (kept := kept_of(pruning)):
+            raise
+        told = f"{kept}; the same command with resume in --prune goes on"
+        click.echo(f"Interrupted: {told}", err=True)
+        ctx.exit(130)
     if given["as_json"]:
         click.echo(json.dumps(conversion.to_dict(), indent=1))
     else:

@@ -223,17 +223,16 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     from edgekit.cli.prune_table import print_table
     from edgekit.progress import Progress
-    from edgekit.pruning import checkpoint_of, run
+    from edgekit.pruning import kept_of, run
 
     request = _request(given)
     try:
         with Progress(total=request.step_count) as progress:
             pruned = run(request, progress)
     except KeyboardInterrupt:
-        if not any(checkpoint_of(path).exists() for path in request.possible_outputs()):
+        if not (kept := kept_of(request)):
             raise
-        told = "what was trained so far is kept; the same command with --resume goes on"
-        click.echo(f"Interrupted: {told}", err=True)
+        click.echo(f"Interrupted: {kept}; the same command with --resume goes on", err=True)
         ctx.exit(130)
     if given["as_json"]:
         click.echo(json.dumps(pruned.to_dict(), indent=1, allow_nan=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from edgekit.errors import UsageError
@@ -36,6 +36,8 @@ class Goal:
     """Above 0, below 1; None where a number is given."""
     amount: int | None = None
     """Multiply-adds, or bytes."""
+    written: str = field(default="", compare=False, repr=False)
+    """As the user wrote it, for messages."""
 
     def __post_init__(self) -> None:
         """It is one of the two."""
@@ -76,7 +78,7 @@ def parse_share(option: str, given: Number) -> float:
     >>> parse_share("--sparsity", "50%"), parse_share("--sparsity", 0.5)
     (0.5, 0.5)
     """
-    value, unit = _split(option, given, "a share between 0 % and 100 %, as 50% or 0.5")
+    value, unit = _split(option, given, "a share", "one between 0 % and 100 %, as 50% or 0.5")
     if unit not in ("", "%"):
         raise _wrong(option, given, "not a share", "give it as 50% or 0.5")
     share = value / 100 if unit == "%" else value
@@ -100,7 +102,7 @@ def parse_ratio(option: str, given: Number) -> float:
     >>> parse_ratio("--latency", "0.6x")
     0.6
     """
-    value, unit = _split(option, given, "a ratio below 1, as 0.6x or 60%")
+    value, unit = _split(option, given, "a ratio", "one below 1, as 0.6x or 60%")
     if unit not in ("", "%", "x"):
         told = "give it as a ratio to the original, as 0.6x or 60%"
         raise _wrong(option, given, "not a ratio", told)
@@ -126,7 +128,7 @@ def parse_goal(option: str, given: Number, units: Mapping[str, int]) -> Goal:
     (Goal(share=None, amount=12000000), Goal(share=None, amount=1500000))
     """
     example = "200KB or 50%" if units is BYTE_UNITS else "50% or 12M"
-    value, unit = _split(option, given, f"an amount, as {example}")
+    value, unit = _split(option, given, "an amount", f"one, as {example}")
     if unit == "%" or (not unit and value < 1):
         share = value / 100 if unit else value
         if share <= 0:
@@ -134,7 +136,7 @@ def parse_goal(option: str, given: Number, units: Mapping[str, int]) -> Goal:
         if share >= 1:
             told = f"say what is to be left, less than everything, as {example}"
             raise _wrong(option, given, "prunes nothing", told)
-        return Goal(share=share)
+        return Goal(share=share, written=str(given).strip())
     if unit not in units:
         known = ", ".join(name.upper() for name in units if name) + ", %"
         raise _wrong(option, given, f"unknown unit {unit!r}", f"there are: {known}")
@@ -143,16 +145,16 @@ def parse_goal(option: str, given: Number, units: Mapping[str, int]) -> Goal:
         raise _wrong(option, given, "cannot be reached", f"say what is to be left, as {example}")
     if not unit and value == 1:
         told = f"say what is to be left, as {example}"
-        raise _wrong(option, given, "is it everything, or a single one?", told)
-    return Goal(amount=int(amount))
+        raise _wrong(option, given, "may mean everything, or a single one", told)
+    return Goal(amount=int(amount), written=str(given).strip())
 
 
-def _split(option: str, given: Number, wanted: str) -> tuple[float, str]:
+def _split(option: str, given: Number, what: str, wanted: str) -> tuple[float, str]:
     text = str(given).strip()
     found = _FORM.fullmatch(text)
     value = float(found[1]) if found else math.nan
     if not found or not math.isfinite(value):
-        raise _wrong(option, given, f"not {wanted.partition(',')[0]}", f"give {wanted}")
+        raise _wrong(option, given, f"not {what}", f"give {wanted}")
     return value, found[2].lower()
 
 

@@ -15,7 +15,7 @@ from edgekit.child import Limits
 from edgekit.errors import UsageError
 from edgekit.fingerprint import fingerprint
 from edgekit.preprocess import parse_prefixed
-from edgekit.prune_amount import BYTE_UNITS, COUNT_UNITS, Goal, parse_goal, percent
+from edgekit.prune_amount import Goal, percent
 from edgekit.prune_choices import (
     CHOICES,
     TARGETS,
@@ -139,6 +139,14 @@ class PruneRequest:
         return f"{name} {percent(value) if name == 'sparsity' else value}"
 
     @property
+    def target_asked(self) -> str:
+        """For messages, as the user wrote it: ``--size 200KB``."""
+        value = getattr(self, self.target or "", None)
+        if isinstance(value, Goal) and value.written:
+            return f"--{self.target} {value.written}"
+        return f"--{self.target_text}"
+
+    @property
     def prunes(self) -> bool:
         """Whether weights are to go; not so with ``--cluster`` or ``--qat`` alone."""
         return self.target is not None or self.method.sparsity is not None
@@ -230,8 +238,8 @@ class PruneRequest:
         }
         teacher = plain["teacher"]
         goals = {
-            "macs": plain["macs"] and parse_goal("--macs", plain["macs"], COUNT_UNITS),
-            "size": plain["size"] and parse_goal("--size", plain["size"], BYTE_UNITS),
+            name: Goal(amount=value) if isinstance(value, int) else value and Goal(share=value)
+            for name, value in (("macs", plain["macs"]), ("size", plain["size"]))
         }
         tuples = {name: tuple(plain[name]) for name in ("skip", "preprocess", "metrics")}
         rest = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
@@ -136,11 +135,7 @@ def run(request: PruneRequest, progress: Progress) -> Pruned:
     if not request.qat:  # whose result may have another suffix
         request.output()
     pruner: Callable[[PruneRequest, Progress], Pruned] = _plug_in("keras")
-    warnings = warnings_before(request)
-    for warning in warnings:
-        progress.note(f"WARNING {warning}")
-    done = pruner(request, progress)
-    return replace(done, warnings=(*warnings, *done.warnings))
+    return pruner(request, progress)
 
 
 def pruning_callback(
@@ -203,8 +198,8 @@ def check_source(path: AnyPath) -> None:
         raise SourceError(message)
 
 
-def warnings_before(request: PruneRequest) -> tuple[str, ...]:
-    """What is to be known before any time is spent."""
+def warnings_of(request: PruneRequest) -> tuple[str, ...]:
+    """What is to be known of what was asked for; the pruner says it before it trains for long."""
     told = []
     if request.prunes and not request.method.is_structured:
         told.append(f"--method {request.method}: {DOWNLOAD_ONLY}")

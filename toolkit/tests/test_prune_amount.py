@@ -23,10 +23,10 @@ def test_a_share_may_be_written_in_several_ways(given: str | float) -> None:
         ("50", "--sparsity 50: more than everything; .*did you mean 50%\\?$"),
         ("0%", "--sparsity 0%: prunes nothing; give a share above 0 %"),
         ("100%", "--sparsity 100%: leaves nothing; give a share below 100 %"),
-        ("-5%", "--sparsity -5%: not a share between"),
-        ("nan", "--sparsity nan: not a share between"),
-        ("half", "--sparsity half: not a share between"),
-        ("", "--sparsity : not a share between"),
+        ("-5%", "--sparsity -5%: not a share; give one between 0 % and 100 %, as 50% or 0.5$"),
+        ("nan", "--sparsity nan: not a share; give one between 0 % and 100 %, as 50% or 0.5$"),
+        ("half", "--sparsity half: not a share; give one between 0 % and 100 %, as 50% or 0.5$"),
+        ("", "--sparsity : not a share; give one between 0 % and 100 %, as 50% or 0.5$"),
         ("50kB", "--sparsity 50kB: not a share; give it as 50% or 0.5"),
     ],
 )
@@ -68,6 +68,13 @@ def test_sizes_are_decimal_unless_they_say_otherwise(given: str, amount: int) ->
 def test_what_cannot_be_left_is_refused(given: str) -> None:
     with pytest.raises(UsageError, match=f"--macs {given}: "):
         parse_goal("--macs", given, COUNT_UNITS)
+
+
+def test_a_single_byte_is_an_amount_and_a_bare_one_is_not() -> None:
+    assert parse_goal("--size", "1B", BYTE_UNITS) == Goal(amount=1)
+    said = "--size 1: may mean everything, or a single one; say what is to be left, as 200KB or 50%"
+    with pytest.raises(UsageError, match=said):
+        parse_goal("--size", "1", BYTE_UNITS)
 
 
 def test_an_unknown_unit_lists_those_there_are() -> None:

@@ -3,10 +3,8 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -96,7 +94,7 @@ def test_a_teacher_that_swallows_the_model_says_so(invoke: Callable[..., Result]
         ([], "Missing argument 'MODEL'"),
         (["m.keras"], "prune: nothing to do; give --sparsity 50%"),
         (["m.keras", "--sparsity", "120%"], "--sparsity 120%: more than everything; give a share"),
-        (["m.keras", "--macs", "x"], "--macs x: not an amount; give an amount, as 50% or 12M"),
+        (["m.keras", "--macs", "x"], "--macs x: not an amount; give one, as 50% or 12M"),
         (["m.keras", "--macs", "50%", "--epochs", "2.5"], "--epochs 2.5: not a whole number"),
         (["m.keras", "--method", "4:2"], "--method 4:2: N:M keeps N of every M weights"),
         (["", "--macs", "50%"], "the path is empty"),
@@ -213,27 +211,16 @@ def test_interrupted_before_any_training_leaves_nothing(
     assert "nothing half-made is left" in done.stderr
 
 
-class _Entry:
-    def load(self) -> Any:
-        return lambda request, progress: replace(DONE, warnings=("its own",))
-
-
-def test_zeros_are_said_to_shrink_the_download_only_before_the_work(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(pruning, "entry_points", lambda **_: [_Entry()])
-    done = pruning.prune(MODEL, tmp_path, method="unstructured", sparsity="80%")
-    assert "only the compressed download shrinks" in capsys.readouterr().err
-    assert [text.partition(":")[0] for text in done.warnings] == [
-        "--method unstructured",
-        pruning.ONE_SHOT.partition(":")[0],
-        "its own",
-    ]
+def test_zeros_are_said_to_shrink_the_download_only() -> None:
+    request = request_from(MODEL, method="unstructured", sparsity="80%")
+    first, second = pruning.warnings_of(request)
+    assert "--method unstructured: only the compressed download shrinks" in first
+    assert second == pruning.ONE_SHOT
 
 
 def test_cutting_with_training_needs_no_warning() -> None:
     request = request_from(MODEL, macs=0.5, data="t.npz")
-    assert pruning.warnings_before(request) == ()
+    assert pruning.warnings_of(request) == ()
 
 
 @pytest.mark.slow

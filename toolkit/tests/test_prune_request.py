@@ -226,3 +226,16 @@ def test_a_file_too_large_to_be_read_matters_at_both_ends(
         data.write_bytes(content)
         made.add(asked(macs=0.5, data=str(data)).digest())
     assert len(made) == 3
+
+
+def test_messages_have_the_target_as_it_was_written() -> None:
+    assert asked(size="200KB").target_asked == "--size 200KB"
+    assert asked(macs=0.25).target_asked == "--macs 0.25"
+    assert asked(latency="60%").target_asked == "--latency 0.6x"
+
+
+@pytest.mark.parametrize("goal", [{"size": "1B"}, {"macs": "1.5k"}, {"macs": "50%"}])
+def test_a_goal_reaches_the_child_process_as_it_is(goal: dict[str, Any]) -> None:
+    request = asked(**goal)
+    again = PruneRequest.from_plain(json.loads(json.dumps(request.to_plain())))
+    assert (again.size, again.macs) == (request.size, request.macs)

@@ -20,7 +20,7 @@ from edgekit.prune_choices import Measure, Target
 from edgekit.prune_request import PruneRequest
 from edgekit.prune_verdict import Verdict
 from edgekit.pruned import Cut, EpochRecord, Kept, LayerZeros, Pruned, Reached
-from edgekit.pruning import TRAINING, checkpoint_of
+from edgekit.pruning import TRAINING, checkpoint_of, warnings_of
 from edgekit.quote import first_line
 from edgekit_converters.keras_source import refuse_code
 from edgekit_converters.pruning.target_search import Chosen, TargetSearch
@@ -110,7 +110,11 @@ class _Job:
         digest = request.digest(self.sha256)  # what a resumed call is recognised by
         chosen, cuts = self._cut(facts, digest)
         progress.step(self._what())
+        if request.epochs_to_train:  # which takes long; else what is refused is refused first
+            self._warn()
         shrunk = self.child.call("shrink", folder=str(self.checkpoint), digest=digest)
+        if not request.epochs_to_train:
+            self._warn()
         for warning in shrunk["warnings"]:
             progress.note(f"WARNING {warning}")
         progress.step("save the model, and load it again")
@@ -167,7 +171,7 @@ class _Job:
             best=shrunk["best"],
             stopped=shrunk["stopped"],
             notes=tuple(shrunk["notes"]),
-            warnings=(*facts["warnings"], *shrunk["warnings"]),
+            warnings=(*warnings_of(request), *facts["warnings"], *shrunk["warnings"]),
             verdict=judged,
             settings=self._settings(),
         )
@@ -198,13 +202,23 @@ class _Job:
             progress=self.progress,
         )
         chosen = search.choose(facts["macs"])
-        made = self.child.call(
-            "cut",
-            chosen=asdict(chosen),
-            folder=folder if request.epochs_to_train else None,
-            digest=digest,
-        )
+        try:
+            made = self.child.call(
+                "cut",
+                chosen=asdict(chosen),
+                folder=folder if request.epochs_to_train else None,
+                digest=digest,
+            )
+        except UsageError as error:  # which has the number that was meant, not what was written
+            subject, colon, rest = str(error).partition(":")
+            if subject.startswith("--macs "):
+                error.args = (f"{request.target_asked}{colon}{rest}",)
+            raise
         return _reaching(chosen, made), made
+
+    def _warn(self) -> None:
+        for warning in warnings_of(self.request):
+            self.progress.note(f"WARNING {warning}")
 
     def _what(self) -> str:
         request = self.request

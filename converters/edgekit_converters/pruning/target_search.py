@@ -74,6 +74,8 @@ class TargetSearch:
             )
         if request.macs is not None:
             asked = request.macs.of(macs)
+            if asked >= macs:
+                self._prunes_nothing(f"the model has {macs:,} multiply-adds")
             return Chosen(
                 target="macs",
                 kind="macs",
@@ -90,15 +92,15 @@ class TargetSearch:
         assert self.request.size is not None
         whole = self._file(self.original, "original").stat().st_size
         asked = self.request.size.of(whole)
+        if asked >= whole:
+            self._prunes_nothing(f"the TFLite file of the model has {whole:,} bytes")
 
         def size_of(share: float) -> float:
             return float(self._attempt("parameters", share).stat().st_size)
 
         found = reach(max(1, asked - _VARIES_BYTES), size_of, whole=whole)
         if not found.met:
-            self._refuse(
-                f"--size {self.request.size}", f"{found.value:,.0f} bytes", "a larger file"
-            )
+            self._refuse(f"{found.value:,.0f} bytes", "a larger file")
         return Chosen(
             target="size",
             kind="parameters",
@@ -126,8 +128,7 @@ class TargetSearch:
 
         found = reach(self.request.latency, ratio_of, whole=1.0)
         if not found.met:
-            asked = f"--latency {self.request.latency:g}x"
-            self._refuse(asked, f"{found.value:.2f}x", "a larger ratio")
+            self._refuse(f"{found.value:.2f}x", "a larger ratio")
         return Chosen(
             target="latency",
             kind="macs",
@@ -136,8 +137,13 @@ class TargetSearch:
             reached=found.value,
         )
 
-    def _refuse(self, option: str, reached: str, advice: str) -> None:
-        message = f"{option}: the nearest that was reached is {reached}; ask for {advice}"
+    def _prunes_nothing(self, fact: str) -> None:
+        message = f"{self.request.target_asked}: prunes nothing: {fact}; ask for less"
+        raise UsageError(message)
+
+    def _refuse(self, reached: str, advice: str) -> None:
+        asked = self.request.target_asked
+        message = f"{asked}: the nearest that was reached is {reached}; ask for {advice}"
         raise UsageError(message)
 
     def _attempt(self, kind: Kind, share: float) -> Path:
@@ -147,10 +153,10 @@ class TargetSearch:
         try:
             self.child.call("attempt", kind=kind, amount=share, out=str(tried), story=self.story)
         except UsageError as error:  # it speaks of a share that nobody asked for
-            asked = self.request.target_text
-            message = (
-                f"--{asked}: out of reach, even with one channel left everywhere; ask for more"
-            )
+            if not str(error).startswith(f"--{kind} "):
+                raise  # nothing can be cut at all, or a loss is missing
+            asked = self.request.target_asked
+            message = f"{asked}: out of reach, even with one channel left everywhere; ask for more"
             raise UsageError(message) from error
         return self._file(tried, tried.stem)
 

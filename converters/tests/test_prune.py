@@ -12,6 +12,7 @@ import pytest
 
 import edgekit
 from edgekit.errors import ConversionError, OutputError, SourceError, UsageError
+from edgekit.pruning import ONE_SHOT
 from edgekit_converters.pruning import verdict_latency
 
 pytestmark = [
@@ -221,3 +222,39 @@ def test_a_pattern_of_a_keras_2_model_counts_only_what_can_have_it(tmp_path: Pat
     assert made.target.is_met
     assert made.sparsity == pytest.approx(0.5, abs=0.01)
     assert len(made.zeros) == 1
+
+
+def test_test_data_judge_where_nothing_is_trained(
+    net: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = edgekit.prune(net, tmp_path / "small.keras", sparsity=0.5, test=data)
+    assert made.history == ()
+    assert made.warnings[0] == ONE_SHOT
+    assert f"WARNING {ONE_SHOT}" in capfd.readouterr().err
+    assert made.verdict is not None
+    assert (made.verdict.samples, made.verdict.data) == (600, str(data))
+    assert all(pair.against is not None for pair in made.verdict.pairs)
+    assert "int8 files are calibrated on some of the test samples" in " ".join(made.verdict.notes)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"macs": "50%"},
+            "only.keras: no channel can be cut .*; try --method unstructured --spars",
+        ),
+        ({"macs": "50%", "skip": "Dense"}, "only.keras: no channel .*; it has no weights that"),
+        ({"macs": "90k"}, "no channel can be cut"),
+    ],
+)
+def test_a_model_whose_layers_are_all_outputs_says_what_can_be_done(
+    tmp_path: Path, given: dict[str, Any], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    path = tmp_path / "only.keras"
+    keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)]).save(path)
+    with pytest.raises(UsageError, match=said):
+        edgekit.prune(path, tmp_path / "small.keras", **given)
+    assert "WARNING" not in capfd.readouterr().err

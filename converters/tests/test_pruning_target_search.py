@@ -19,6 +19,7 @@ def search(folder: Path, **given: Any) -> TargetSearch:
         workspace=folder,
         original=folder / "net.keras",
         calibrate=None,
+        prepared=(),
         story="{}",
         progress=Progress(total=1, enabled=False),
     )

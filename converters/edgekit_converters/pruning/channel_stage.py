@@ -8,11 +8,13 @@ from typing import Any, Literal
 import numpy as np
 
 from edgekit.child_main import tell
+from edgekit.errors import EdgekitError, UsageError
 from edgekit_converters.pruning.channel_graph import ChannelGraph, Mask
 from edgekit_converters.pruning.choose import Plan, Ranking, Target, plan, rank
 from edgekit_converters.pruning.compiled import goal
 from edgekit_converters.pruning.cut import cut
 from edgekit_converters.pruning.job import Job
+from edgekit_converters.pruning.kernels import find_kernels
 from edgekit_converters.pruning.task_loss import Batch
 from edgekit_converters.pruning.trace import trace
 from edgekit_converters.pruning.training_labels import fit_labels
@@ -23,6 +25,7 @@ Kind = Literal["sparsity", "macs", "parameters"]
 RANKED_ON = 512
 """So many training samples tell which channels matter, and how sensitive a group is."""
 _RANKED_AT_ONCE = 32
+_REASONS = 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,10 +42,13 @@ class ChannelStage:
 
         Raises:
             SourceError: the model's layers cannot be seen.
-            UsageError: ``--skip`` names no layer.
+            UsageError: ``--skip`` names no layer, or nothing can be cut.
         """
         tell("finding the channels")
-        return cls(job=job, graph=trace(job.model, job.request.skip))
+        graph = trace(job.model, job.request.skip)
+        if not graph.groups:
+            raise _nothing_to_cut(job, graph)
+        return cls(job=job, graph=graph)
 
     def plan(self, kind: Kind, amount: float) -> Plan:
         """What goes for a target.
@@ -110,3 +116,16 @@ class ChannelStage:
             "batches": batches,
             "loss": [aim.loss if output == aim.output else None for output in outputs],
         }
+
+
+def _nothing_to_cut(job: Job, graph: ChannelGraph) -> UsageError:
+    """Why, and what may be done instead; of kernels single weights can become zero."""
+    reasons = "; ".join(f"{left.layer}: {left.reason}" for left in graph.left[:_REASONS])
+    why = f" ({reasons})" if reasons else ""
+    try:
+        find_kernels(job.model, job.request.skip)
+    except EdgekitError:
+        advice = "it has no weights that pruning could take"
+    else:
+        advice = "try --method unstructured --sparsity 50%"
+    return UsageError(f"{job.name}: no channel can be cut{why}; {advice}")

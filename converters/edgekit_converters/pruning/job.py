@@ -15,6 +15,7 @@ from edgekit.prune_request import PruneRequest
 from edgekit.quote import first_line
 from edgekit_converters import keras_precision, keras_source, keras_worker, samples
 from edgekit_converters.loaded_model import LoadedModel
+from edgekit_converters.pruning.judging_data import to_judge_by
 from edgekit_converters.pruning.training_data import TrainingData
 from edgekit_converters.tensorflow_setup import tensorflow
 
@@ -37,6 +38,9 @@ class Job:
     loaded: LoadedModel
     """As it was; its inputs stay what they are."""
     data: TrainingData | None
+    """To train on, and to judge by."""
+    tested: TrainingData | None = None
+    """To judge by, where nothing is trained."""
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -81,6 +85,15 @@ class Job:
                 pixel_range=keras_worker._pixel_range(loaded),  # type: ignore[arg-type]
             )
             job.warnings += job.data.warnings
+        elif request.test is not None:
+            tell("reading the data")
+            job.tested = to_judge_by(
+                request.test,
+                loaded.inputs,
+                request.preprocess,
+                pixel_range=keras_worker._pixel_range(loaded),  # type: ignore[arg-type]
+            )
+            job.warnings += job.tested.warnings
         return job
 
     @property
@@ -119,20 +132,23 @@ class Job:
         Raises:
             DataError: a sample cannot be read.
         """
-        if self.data is None:
+        judging = self.data or self.tested
+        if judging is None:
             return {"calibrate": None, "test": None, "prepared": ()}
+        names = [spec.name for spec in judging.dataset.inputs]
+        told: dict[str, Any] = {
+            "calibrate": None,
+            "test": str(judging.save_test(self.workspace / "test.npz")),
+            "prepared": [f"{name}:none" for name in names] if len(names) > 1 else ["none"],
+        }
+        if self.data is None:
+            return told
         rows = self.data.train
         chosen = np.sort(np.random.default_rng(0).permutation(rows)[:CALIBRATION])
         arrays = self.data.samples(chosen)
-        names = [spec.name for spec in self.data.dataset.inputs]
         calibrate = self.workspace / "calibrate.npz"
         samples.save(dict(zip(names, arrays, strict=True)), calibrate)
-        tested = self.data.save_test(self.workspace / "test.npz")
-        return {
-            "calibrate": str(calibrate),
-            "test": str(tested),
-            "prepared": [f"{name}:none" for name in names] if len(names) > 1 else ["none"],
-        }
+        return told | {"calibrate": str(calibrate)}
 
     def _translate(self) -> None:
         from edgekit_converters.pruning.translate import to_keras3

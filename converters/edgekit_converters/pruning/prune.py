@@ -196,7 +196,7 @@ class _Job:
             workers=self.workers,
             workspace=self.workspace,
             original=self.path,
-            calibrate=facts["samples"]["calibrate"],
+            calibrate=facts["samples"]["calibrate"] or facts["samples"]["test"],
             prepared=tuple(facts["samples"]["prepared"]),
             story=self._story(None),
             progress=self.progress,

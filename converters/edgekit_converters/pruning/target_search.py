@@ -167,7 +167,7 @@ class TargetSearch:
             out=out,
             precisions=(self.request.measure,),
             calibrate=self.calibrate or "random",
-            preprocess=self.prepared,
+            preprocess=self.prepared if self.calibrate else (),
             custom_objects=self.request.custom_objects,
             trust=self.request.trust,
             tolerances=("relative_error=1e9", "flips=1"),  # not trained, it is no good yet

@@ -1,0 +1,64 @@
+"""Data to judge a pruned model by where nothing is trained: ``--test`` without ``--data``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgekit.data import open_data
+from edgekit.data_checks import PixelRange, check
+from edgekit.errors import DataError
+from edgekit.preprocess import decided, for_inputs
+from edgekit.tensors import TensorSpec
+from edgekit_converters.pruning.training_data import TrainingData
+
+_CHECKED = 32
+
+
+def to_judge_by(
+    text: str,
+    inputs: Sequence[TensorSpec],
+    preprocess: Sequence[str] = (),
+    *,
+    pixel_range: PixelRange | None = None,
+) -> TrainingData:
+    """Open what `text` names; all its samples are for the verdict, none to train on.
+
+    Args:
+        text: the data, in the syntax of `edgekit.data`.
+        inputs: of the model, batch first.
+        preprocess: texts as on the command line.
+        pixel_range: what the model takes, as `edgekit.data_checks.check` wants it.
+
+    Raises:
+        DataError: no labels, or samples that do not fit.
+        UsageError: `preprocess` names an unknown input or step.
+    """
+    steps = for_inputs(preprocess, inputs)
+    dataset = open_data(text, inputs, preprocess=steps)
+    if dataset.labels is None:
+        message = (
+            f"{text}: has no labels to score by; "
+            "add an array y, a column label, or a sub-folder for each class"
+        )
+        raise DataError(message)
+    rows = np.arange(len(dataset), dtype=np.intp)
+    warnings = check(
+        dataset.batch(np.unique(np.linspace(0, len(rows) - 1, _CHECKED).astype(np.intp))),
+        inputs,
+        purpose="evaluation",
+        pixel_range=pixel_range,
+        preprocess_was_given=decided(steps) if pixel_range is not None else True,
+        labels=dataset.labels,
+        source=text,
+    )
+    return TrainingData(
+        dataset=dataset,
+        train=rows[:0],
+        validation=rows[:0],
+        tested=dataset,
+        test=rows,
+        preprocess=steps,
+        warnings=warnings,
+    )

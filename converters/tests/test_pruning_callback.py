@@ -150,7 +150,7 @@ def test_data_of_unknown_length_need_steps(keras: Any) -> None:
     ("options", "words"),
     [
         ({"sparsity": 1.0}, "sparsity 1: must be above 0 and below 1"),
-        ({"method": "5x"}, "method '5x'"),
+        ({"method": "5x"}, "method 5x: not known; there are: unstructured, N:M"),
         ({"schedule": "cubic"}, "schedule 'cubic'"),
         ({"begin_epoch": 1, "begin_step": 3}, "begin_epoch and begin_step: say the same"),
         ({"end_epoch": -1}, "end_epoch -1: must be 0 or more; give another"),

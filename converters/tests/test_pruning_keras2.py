@@ -272,7 +272,7 @@ def test_a_layer_that_cannot_be_quantized_is_named_and_skipping_it_works(
         ({"quantize": True}, "--qat: the ranges are learned from data; give --data"),
         ({"sparsity": 1.0}, "--sparsity 1: is not between 0 and 1"),
         ({"clusters": 1}, "--cluster 1: is not within 2..1024"),
-        ({"method": "4:2"}, "--method 4:2: there are unstructured"),
+        ({"method": "4:2"}, "--method 4:2: N:M keeps N of every M weights"),
         ({}, "nothing to do"),
     ],
 )

@@ -15,7 +15,7 @@ DOWNLOAD_ONLY = (
     "multiply as any number; --method structured makes smaller and faster files"
 )
 """What is to be said of all methods but ``structured`` before any work begins."""
-_WAYS = "structured, unstructured, N:M as 2:4, or a block as 1x4"
+_WAYS = "unstructured, N:M as 2:4, or a block as 1x4"
 _LARGEST = 64
 
 
@@ -33,11 +33,19 @@ class Method:
         return self.kind == "structured"
 
     @property
+    def n_of_m(self) -> tuple[int, int] | None:
+        """N and M: of every M weights N are kept; None for other kinds."""
+        return self.pattern if self.kind == "n:m" else None
+
+    @property
+    def block(self) -> tuple[int, int] | None:
+        """Rows and columns of the blocks; None for other kinds."""
+        return self.pattern if self.kind == "block" else None
+
+    @property
     def sparsity(self) -> float | None:
         """The share of zeros that the pattern alone brings; None where the user chooses."""
-        if self.kind != "n:m" or self.pattern is None:
-            return None
-        return 1 - self.pattern[0] / self.pattern[1]
+        return None if self.n_of_m is None else 1 - self.n_of_m[0] / self.n_of_m[1]
 
     def __str__(self) -> str:
         """As on the command line."""
@@ -47,7 +55,7 @@ class Method:
 
 
 def parse_method(text: str) -> Method:
-    """Read ``structured``, ``unstructured``, ``2:4`` or ``1x4``.
+    """Read ``structured``, or what `parse_zeros` reads.
 
     Raises:
         UsageError: it is none of these, or a pattern that makes no sense.
@@ -57,29 +65,39 @@ def parse_method(text: str) -> Method:
     """
     if text == "structured":
         return Method(kind="structured")
+    return parse_zeros(text, "--method", f"structured, {_WAYS}")
+
+
+def parse_zeros(text: str, option: str, ways: str = _WAYS) -> Method:
+    """Read a way to choose the weights that become zero: ``unstructured``, ``2:4`` or ``1x4``.
+
+    Args:
+        text: what was given.
+        option: what messages call it.
+        ways: those that there are, for messages.
+
+    Raises:
+        UsageError: it is none of these, or a pattern that makes no sense.
+    """
     if text == "unstructured":
         return Method(kind="unstructured")
     found = re.fullmatch(r"([0-9]{1,6})([:x])([0-9]{1,6})", text.strip().lower())
     if not found:
-        message = f"--method {text}: not known; there are: {_WAYS}"
+        message = f"{option} {text}: not known; there are: {ways}"
         raise UsageError(message)
     first, second = int(found[1]), int(found[3])
     if found[2] == ":":
-        return _keeps(text, first, second)
+        if not 1 <= first < second <= _LARGEST:
+            message = (
+                f"{option} {text}: N:M keeps N of every M weights, so N is from 1 to below M, and "
+                f"M at most {_LARGEST}; 2:4 is usual"
+            )
+            raise UsageError(message)
+        return Method(kind="n:m", pattern=(first, second))
     if not (1 <= first <= _LARGEST and 1 <= second <= _LARGEST):
-        message = f"--method {text}: a block has 1 to {_LARGEST} rows and columns; 1x4 is usual"
+        message = f"{option} {text}: a block has 1 to {_LARGEST} rows and columns; 1x4 is usual"
         raise UsageError(message)
     if first == second == 1:
-        message = f"--method {text}: a block of one weight is no block; use --method unstructured"
+        message = f"{option} {text}: a block of one weight is no block; use {option} unstructured"
         raise UsageError(message)
     return Method(kind="block", pattern=(first, second))
-
-
-def _keeps(text: str, kept: int, of: int) -> Method:
-    if not 1 <= kept < of <= _LARGEST:
-        message = (
-            f"--method {text}: N:M keeps N of every M weights, so N is from 1 to below M, and M "
-            f"at most {_LARGEST}; 2:4 is usual"
-        )
-        raise UsageError(message)
-    return Method(kind="n:m", pattern=(kept, of))

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from edgekit.errors import UsageError
 from edgekit.prune_choices import Schedule, Scope
+from edgekit.prune_method import parse_zeros
 from edgekit.prune_request import MOST_CLUSTERS
 
 Stage = Literal["prune", "cluster", "quantize"]
@@ -53,12 +54,7 @@ class Keras2Settings:
         if self.clusters is not None and not 2 <= self.clusters <= MOST_CLUSTERS:
             message = f"--cluster {self.clusters}: is not within 2..{MOST_CLUSTERS}; give 16, say"
             raise UsageError(message)
-        if self.pattern is None and self.block is None and self.method != "unstructured":
-            message = (
-                f"--method {self.method}: there are unstructured, N:M (2:4) and blocks (1x4) "
-                "for Keras 2 models"
-            )
-            raise UsageError(message)
+        parse_zeros(self.method, "--method")
         if not (self.prunes or self.clusters or self.quantize):
             message = "nothing to do; give --sparsity, --method 2:4, --cluster or --qat"
             raise UsageError(message)
@@ -66,18 +62,12 @@ class Keras2Settings:
     @property
     def pattern(self) -> tuple[int, int] | None:
         """(N, M) of N:M: at most N of M in a row are not zero."""
-        kept, colon, row = self.method.partition(":")
-        if not (colon and kept.isdigit() and row.isdigit() and 0 < int(kept) < int(row)):
-            return None
-        return int(kept), int(row)
+        return parse_zeros(self.method, "--method").n_of_m
 
     @property
     def block(self) -> tuple[int, int] | None:
         """(height, width) of the blocks that become zero together."""
-        height, cross, width = self.method.partition("x")
-        if not (cross and height.isdigit() and width.isdigit() and int(height) * int(width) > 1):
-            return None
-        return int(height), int(width)
+        return parse_zeros(self.method, "--method").block
 
     @property
     def prunes(self) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.errors import UsageError
+from edgekit.prune_method import Method, parse_zeros
 from edgekit_converters.pruning.kernels import Array, Kernel, Layout
 from edgekit_converters.pruning.masks import (
     Mask,
@@ -17,28 +17,29 @@ from edgekit_converters.pruning.masks import (
     n_of_m_mask,
 )
 
-_LARGEST = 64
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
     """A way to choose the weights that stay; made by `pattern_of`."""
 
-    name: str
+    method: Method
     scope: str = "layer"
     """``"layer"``: each kernel has the same share of zeros; ``"global"``: all together have it."""
-    block: tuple[int, int] | None = None
-    n_of_m: tuple[int, int] | None = None
     pooling: Pooling = "average"
+
+    @property
+    def name(self) -> str:
+        """As users write it: ``2:4``."""
+        return str(self.method)
 
     @property
     def fixed_sparsity(self) -> float | None:
         """The share of zeros where the pattern tells it."""
-        return None if self.n_of_m is None else 1 - self.n_of_m[0] / self.n_of_m[1]
+        return self.method.sparsity
 
     def takes(self, layout: Layout) -> bool:
         """Whether such a kernel can have it: a table has no inputs to count along."""
-        return self.n_of_m is None or bool(layout.inputs)
+        return self.method.n_of_m is None or bool(layout.inputs)
 
     def masks(
         self, kernels: Sequence[Kernel], weights: Sequence[Array], sparsity: float
@@ -52,10 +53,10 @@ class Pattern:
         ]
 
     def _mask(self, weights: Array, sparsity: float, layout: Layout) -> Mask:
-        if self.n_of_m is not None:
-            return n_of_m_mask(weights, *self.n_of_m, layout)
-        if self.block is not None:
-            return block_mask(weights, sparsity, layout, self.block, self.pooling)
+        if self.method.n_of_m is not None:
+            return n_of_m_mask(weights, *self.method.n_of_m, layout)
+        if self.method.block is not None:
+            return block_mask(weights, sparsity, layout, self.method.block, self.pooling)
         return magnitude_mask(weights, sparsity)
 
 
@@ -71,28 +72,11 @@ def pattern_of(method: str, scope: str = "layer", pooling: Pooling = "average") 
     if scope not in {"layer", "global"}:
         message = f"scope {scope!r}: there is no such scope; there are: layer, global"
         raise UsageError(message)
-    if method == "unstructured":
-        return Pattern(name=method, scope=scope)
-    found = re.fullmatch(r"([0-9]{1,3})([:x])([0-9]{1,3})", method)
-    if found is None:
-        message = (
-            f"method {method!r}: there is no such pattern of zeros; "
-            "there are: unstructured, 2:4 (any N:M), 1x4 (any block)"
-        )
-        raise UsageError(message)
-    first, kind, second = int(found[1]), found[2], int(found[3])
-    if scope == "global":
+    parsed = parse_zeros(method, "method")
+    if scope == "global" and parsed.kind != "unstructured":
         message = f"scope 'global': goes with unstructured zeros only, not {method!r}; use layer"
         raise UsageError(message)
-    if max(first, second) > _LARGEST or min(first, second) < 1:
-        message = f"method {method!r}: its numbers are from 1 to {_LARGEST}"
-        raise UsageError(message)
-    if kind == ":":
-        if first >= second:
-            message = f"method {method!r}: {first} of every {second} leaves no zeros; try 2:4"
-            raise UsageError(message)
-        return Pattern(name=method, n_of_m=(first, second))
-    return Pattern(name=method, block=(first, second), pooling=pooling)
+    return Pattern(method=parsed, scope=scope, pooling=pooling)
 
 
 def checked_sparsity(sparsity: float | None, pattern: Pattern, default: float = 0.8) -> float:

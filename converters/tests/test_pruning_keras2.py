@@ -301,6 +301,17 @@ def test_models_that_cannot_be_seen_into_are_refused(keras: Any, data: TrainingD
         check_quantized(twice, Keras2Settings(quantize=True))
 
 
+@pytest.mark.parametrize("skip", ["inner", "Sequential", "inner/gru"])
+def test_what_is_in_a_skipped_model_is_not_quantized(keras: Any, skip: str) -> None:
+    layers = keras.layers
+    inner = keras.Sequential([layers.Input((6, 4)), layers.GRU(4, name="gru")], name="inner")
+    given = layers.Input((6, 4))
+    made = keras.Model(given, layers.Dense(2)(inner(given)))
+    with pytest.raises(SourceError, match="gru"):
+        check_quantized(made, Keras2Settings(quantize=True))
+    check_quantized(made, Keras2Settings(quantize=True, skip=(skip,)))
+
+
 def test_a_refusal_of_quantization_comes_before_the_training_of_other_stages(keras: Any) -> None:
     layers = keras.layers
     made = keras.Sequential([layers.Input((6, 4)), layers.GRU(4, name="gru"), layers.Dense(2)])

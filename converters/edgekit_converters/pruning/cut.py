@@ -63,9 +63,12 @@ def _config(model: Any) -> Any:
 
 
 def _not_again(name: str, layer: Any, error: Exception) -> str:
+    said = first_line(error)
+    if isinstance(error, NotImplementedError):  # Keras says so in a paragraph of advice
+        said = "it has none for what it was made with"
     return (
         f"{name} ({type(layer).__name__}): cannot be made again from its configuration "
-        f"({first_line(error)}); give its class a get_config and from_config, write an operation "
+        f"({said}); give its class a get_config and from_config, write an operation "
         "with arrays as a layer, or prune with --method unstructured"
     )
 

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+from edgekit.data_name import data_name
 from edgekit.errors import MissingDependencyError
 from edgekit.progress import Progress
 
@@ -96,9 +97,9 @@ def bench(
         "files": several(files),
         "on": several(on),
         "threads": (threads,) if isinstance(threads, int) else tuple(threads),
-        "input": None if input is None else os.fspath(input),
+        "input": None if input is None else data_name("input", input),
         "preprocess": several(preprocess),
-        "accuracy": None if accuracy is None else os.fspath(accuracy),
+        "accuracy": None if accuracy is None else data_name("accuracy", accuracy),
         "processes": processes,
         "seconds": seconds,
         "sustained": sustained,

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgekit.artifact import Artifact, Conversion, IncompleteConversionError
 from edgekit.child import Limits
+from edgekit.data_name import data_name
 from edgekit.errors import EdgekitError, MissingDependencyError, UsageError
 from edgekit.progress import Progress
 from edgekit.prune_request import TIME_LIMIT_S, PruneRequest
@@ -79,7 +80,7 @@ def convert(
         formats=_chosen("to", to, FORMATS),
         precisions=_chosen("quantize", quantize, PRECISIONS),
         io=_chosen("io", io, IOS)[0],
-        calibrate=None if calibrate is None else os.fspath(calibrate),
+        calibrate=None if calibrate is None else data_name("calibrate", calibrate),
         calibration_samples=calibration_samples,
         preprocess=(preprocess,) if isinstance(preprocess, str) else tuple(preprocess),
         batch=batch,

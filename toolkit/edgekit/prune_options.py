@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgekit.data_name import data_name
 from edgekit.errors import UsageError
 from edgekit.prune_amount import BYTE_UNITS, COUNT_UNITS, parse_goal, parse_ratio, parse_share
 from edgekit.prune_method import parse_method
@@ -43,7 +44,8 @@ def request_from(
         fields[_NAMES.get(name, name)] = value if read is None else read(value)
     if isinstance(source, str | os.PathLike):
         source = Path(source)
-    return PruneRequest(source=source, out=None if out is None else Path(out), **fields)
+    place = None if out is None else _path("out", out, "the file to make, or a folder")
+    return PruneRequest(source=source, out=place, **fields)
 
 
 def from_words(text: str, source: Any, **given: Any) -> PruneRequest:
@@ -138,18 +140,31 @@ def _flag(value: Any) -> bool:
     raise UsageError(message)
 
 
-def _several(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+def _several(option: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
+        message = f"{option}: {value!r} is no text; give one, or a list of them"
+        raise UsageError(message)
+    return tuple(texts)
 
 
-def _split(value: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(part.strip() for text in _several(value) for part in text.split(","))
+def _split(option: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(part.strip() for text in _several(option, value) for part in text.split(","))
 
 
 def _teacher(value: Any) -> Path | str | None:
-    if value is True or value == ORIGINAL:
-        return ORIGINAL
-    return None if value is False else Path(value)
+    if isinstance(value, bool):
+        return ORIGINAL if value else None
+    how = "a path; of a model in memory, save it with model.save('teacher.keras')"
+    return ORIGINAL if value == ORIGINAL else _path("teacher", value, how)
+
+
+def _path(option: str, value: Any, how: str) -> Path:
+    try:
+        return Path(value)
+    except TypeError:
+        message = f"{option}: a {type(value).__name__}, not a path; give {how}"
+        raise UsageError(message) from None
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
@@ -164,13 +179,13 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "batch_size": _whole("batch-size"),
     "learning_rate": _real("learning-rate"),
     "temperature": _real("temperature"),
-    "skip": _split,
-    "metric": _split,
-    "preprocess": _several,
-    "data": os.fspath,
-    "test": os.fspath,
+    "skip": lambda value: _split("skip", value),
+    "metric": lambda value: _split("metric", value),
+    "preprocess": lambda value: _several("preprocess", value),
+    "data": lambda value: data_name("data", value),
+    "test": lambda value: data_name("test", value),
     "teacher": _teacher,
-    "custom_objects": Path,
+    "custom_objects": lambda value: _path("custom_objects", value, "the .py file"),
     "qat": _flag,
     "resume": _flag,
 }

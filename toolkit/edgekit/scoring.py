@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.benchmarking import TARGET_PREDICTOR
 from edgekit.child import Child, Limits
+from edgekit.data_name import data_name
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.evaluate_request import EvaluateRequest
 from edgekit.evaluate_row import EvaluateRow, rows_of
@@ -73,7 +74,7 @@ def evaluate(
     """
     request = EvaluateRequest(
         files=tuple(Path(file) for file in files),
-        data=os.fspath(data),
+        data=data_name("data", data),
         preprocess=(preprocess,) if isinstance(preprocess, str) else tuple(preprocess),
         top_k=top_k,
         task=task,

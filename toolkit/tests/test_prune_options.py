@@ -1,7 +1,10 @@
 import inspect
+from typing import Any
 
+import numpy as np
 import pytest
 
+import edgekit
 from edgekit import pruning
 from edgekit.errors import UsageError
 from edgekit.prune_options import WORDS, from_words
@@ -83,3 +86,34 @@ def test_a_count_that_no_integer_of_numpy_holds_is_refused() -> None:
 def test_values_that_are_infinite_numbers_are_refused_too() -> None:
     with pytest.raises(UsageError, match="--batch-size inf: not a whole number"):
         pruning.prune("a.keras", macs=0.5, batch_size=float("inf"))  # type: ignore[arg-type]
+
+
+ARRAY = np.zeros((4, 2))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"data": (ARRAY, ARRAY)}, "data: a tuple, not the name of data; save arrays with numpy.s"),
+        ({"data": "t.npz", "test": ARRAY}, 'test: a ndarray, .*, x=x, y=y. and give "test.npz"'),
+        ({"data": "t.npz", "teacher": 5}, "teacher: a int, not a path; give a path; of a model in"),
+        ({"custom_objects": 5}, "custom_objects: a int, not a path; give the .py file"),
+        ({"out": 5}, "out: a int, not a path; give the file to make"),
+        ({"skip": 5}, "skip: 5 is no text; give one, or a list of them"),
+        ({"skip": ["a", 5]}, "skip: .* is no text"),
+    ],
+)
+def test_what_python_gives_and_has_no_name_is_refused_with_what_to_do(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        pruning.prune("a.keras", sparsity=0.5, **given)
+
+
+def test_arrays_are_refused_alike_wherever_data_are_named() -> None:
+    with pytest.raises(UsageError, match="calibrate: a ndarray, not the name of data"):
+        edgekit.convert("a.keras", quantize="int8", calibrate=ARRAY)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="data: a ndarray, not the name of data"):
+        edgekit.evaluate("a.tflite", data=ARRAY)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="input: a ndarray, not the name of data"):
+        edgekit.bench("a.tflite", input=ARRAY)  # type: ignore[arg-type]

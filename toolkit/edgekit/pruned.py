@@ -157,6 +157,28 @@ class Pruned:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What was asked for, with the defaults."""
 
+    def __str__(self) -> str:
+        """One line: what was made of what, and whether the target was met.
+
+        >>> str(Pruned(path=Path("b.keras"), source={"path": "a.keras"}, framework="keras",
+        ...     method="2:4", parameters=(8, 8), sparsity=0.5))
+        'b.keras: a.keras with 2:4 pruning, 8 -> 8 parameters, 50.0 % zeros'
+        """
+        told = [f"{self.method} pruning"] if self.method else []
+        told += [f"{self.clusters} clusters"] if self.clusters is not None else []
+        told += ["quantization-aware training"] if self.qat else []
+        before, after = self.parameters
+        facts = [" and ".join(told) or "training", f"{before:,} -> {after:,} parameters"]
+        if self.multiply_adds is not None:
+            before, after = self.multiply_adds
+            facts.append(f"{before:,} -> {after:,} multiply-adds")
+        if self.sparsity is not None:
+            facts.append(f"{self.sparsity * 100:.1f} % zeros")
+        if self.target is not None:
+            met = "reached" if self.target.is_met else "NOT reached"
+            facts.append(f"target {self.target.name} {met}")
+        return f"{self.path}: {self.source.get('path', 'a model')} with {', '.join(facts)}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as ``edgekit prune --json`` prints it, schema 1."""
         return {

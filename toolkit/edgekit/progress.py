@@ -69,6 +69,11 @@ class Progress:
             elif self._enabled:
                 self._write(f"[{self._done}/{max(self._total, self._done)}] {text}\n")
 
+    def leave_out(self, count: int) -> None:
+        """So many of the steps that were counted on are not needed; negative: more are."""
+        with self._lock:
+            self._total -= count
+
     def detail(self, text: str) -> None:
         """What the present step is doing; shown on the live line only."""
         with self._lock:

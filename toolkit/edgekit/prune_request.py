@@ -165,9 +165,13 @@ class PruneRequest:
     def step_count(self) -> int:
         """How many steps of progress it will show, about."""
         cuts = self.prunes and self.method.is_structured
-        searches = _TRIES * (self.target in ("size", "latency"))
         judges = 3 + (self.data is not None or self.test is not None)
-        return 3 + cuts + searches + judges
+        return 3 + cuts + self.try_count + judges
+
+    @property
+    def try_count(self) -> int:
+        """How many files will be made to find how much to cut, about."""
+        return _TRIES * (self.target in ("size", "latency"))
 
     @property
     def stem(self) -> str:

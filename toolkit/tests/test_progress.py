@@ -84,3 +84,12 @@ def test_a_closed_pipe_does_not_stop_the_work() -> None:
     with Progress(2, stream=ClosedPipe()) as progress:
         progress.step("one")
         progress.step("two")
+
+
+def test_steps_that_are_not_needed_are_not_counted() -> None:
+    stream = io.StringIO()
+    with Progress(5, stream=stream) as progress:
+        progress.step("load")
+        progress.leave_out(3)
+        progress.step("convert")
+    assert stream.getvalue() == "[1/5] load\n[2/2] convert\n"

@@ -187,6 +187,7 @@ class _Job:
         if request.resume:
             again = self.child.call("cut_again", folder=folder, digest=digest)
             if again is not None:
+                self.progress.leave_out(request.try_count)
                 self.progress.step("cut channels, as was chosen before")
                 return _reaching(Chosen(**again["chosen"]), again), again
         self.progress.step("rank channels")
@@ -202,6 +203,7 @@ class _Job:
             progress=self.progress,
         )
         chosen = search.choose(facts["macs"])
+        self.progress.leave_out(request.try_count - len(search.tried))
         try:
             made = self.child.call(
                 "cut",
@@ -230,7 +232,8 @@ class _Job:
         if request.qat:
             done.append("quantization-aware training")
         if request.epochs_to_train:
-            done.append(f"train, {request.epochs_to_train} epochs")
+            plural = "s" if request.epochs_to_train > 1 else ""
+            done.append(f"train, {request.epochs_to_train} epoch{plural}")
         return ", ".join(done) or "no training: no data"
 
     def _story(self, sparsity: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class TargetSearch:
     story: str
     """JSON of how the model is made, which its files carry."""
     progress: Progress
+    tried: list[float] = field(default_factory=list)
+    """Shares that files were made with."""
 
     def choose(self, macs: int) -> Chosen:
         """How much, for a model of so many multiply-adds.
@@ -148,6 +150,7 @@ class TargetSearch:
 
     def _attempt(self, kind: Kind, share: float) -> Path:
         """The TFLite file of the model with `share` left, not trained."""
+        self.tried.append(share)
         self.progress.step(f"try {share:.0%} of the {'weights' if kind != 'macs' else 'work'}")
         tried = self.workspace / f"tried-{kind}-{share:.6f}.keras"  # children keep models by path
         try:

@@ -39,7 +39,7 @@ def trained_output(job: Job) -> str | None:
         UsageError: it is to be trained, and nothing says which.
     """
     names = output_names(job.model)
-    if len(names) == 1 or job.data is None:
+    if len(names) == 1 or (job.data is None and job.tested is None):
         return None
     try:
         trained = names[goal(job.model, settings_of(job.request), job.keras, name=job.name).output]
@@ -47,6 +47,8 @@ def trained_output(job: Job) -> str | None:
         if job.request.epochs_to_train:
             raise
         return None
+    if not job.request.epochs_to_train:
+        return trained
     others = ", ".join(name for name in names if name != trained)
     job.warnings.append(
         f"only the output {trained!r} is trained and scored; what it shares with {others} changes, "

@@ -162,3 +162,18 @@ def test_a_model_that_does_not_tell_its_end_is_looked_at(keras3: Any) -> None:
     shares, scores = np.array([[0.3, 0.7]]), np.array([[-1.0, 2.0]])
     assert goal(Silent(), named, keras3, seen=shares).from_logits is False
     assert goal(Silent(), named, keras3, seen=scores).from_logits is True
+
+
+@pytest.mark.parametrize(
+    ("activation", "units", "loss"),
+    [
+        (None, 1, "mse"),
+        ("sigmoid", 1, "binary_crossentropy"),
+        ("softmax", 3, "sparse_categorical_crossentropy"),
+    ],
+)
+def test_the_loss_that_is_offered_suits_the_output(
+    keras: Any, activation: str | None, units: int, loss: str
+) -> None:
+    with pytest.raises(UsageError, match=f"give --loss, e.g. {loss}$"):
+        goal(classifier(keras, activation, units), settings(), keras)

@@ -188,7 +188,7 @@ def parse_prefixed(text: str) -> tuple[str | None, Preprocess]:
     """Read ``[INPUT:]STEPS``; the input's name is None where none is written.
 
     Raises:
-        UsageError: as `Preprocess.parse`.
+        UsageError: as `Preprocess.parse`, and for several inputs in one text.
 
     >>> name, steps = parse_prefixed("image:mean=1:2:3,std=2")
     >>> name, str(steps)
@@ -197,6 +197,11 @@ def parse_prefixed(text: str) -> tuple[str | None, Preprocess]:
     head, comma, rest = text.partition(",")
     before, equals, value = head.partition("=")
     name, colon, step = before.rpartition(":")
+    for number, part in enumerate(text.split(",")):
+        if number and ":" in part.partition("=")[0]:
+            told = f"names another input, {part.partition(':')[0].strip()}"
+            message = f"--preprocess {text}: {told}; repeat --preprocess for each input"
+            raise UsageError(message)
     if not colon:
         return None, Preprocess.parse(text)
     return name.strip(), Preprocess.parse(step + equals + value + comma + rest)

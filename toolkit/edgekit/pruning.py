@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
+from edgekit import benchmarking
 from edgekit.child import Limits
-from edgekit.errors import MissingDependencyError, SourceError
+from edgekit.errors import MissingDependencyError, SourceError, UsageError
 from edgekit.progress import Progress
 from edgekit.prune_choices import Importance, Measure, Ratios, Schedule, Scope
 from edgekit.prune_method import DOWNLOAD_ONLY
@@ -21,7 +23,7 @@ from edgekit.prune_request import (
     PruneRequest,
 )
 from edgekit.pruned import Pruned
-from edgekit.source_kind import sniff
+from edgekit.source_kind import READABLE, SourceKind, sniff
 
 ONE_SHOT = (
     "nothing is trained after pruning, which may cost much accuracy; give data with labels to make "
@@ -32,6 +34,9 @@ TRAINING = "training.npz"
 PLAN = "plan.npz"
 """The file that tells which channels were chosen, in a checkpoint."""
 AnyPath = str | os.PathLike[str]
+_OTHERS: Mapping[SourceKind, str] = MappingProxyType(
+    {"tflite": "a TFLite model", "onnx": "an ONNX model", "savedmodel": "a SavedModel"}
+)
 
 
 def prune(
@@ -132,6 +137,10 @@ def run(request: PruneRequest, progress: Progress) -> Pruned:
     """
     if isinstance(request.source, str | os.PathLike):
         check_source(request.source)  # what is no Keras model is refused before anything starts
+    if isinstance(request.teacher, Path):
+        check_teacher(request.teacher)
+    if request.on is not None:
+        _check_target(request.on)
     if not request.qat:  # whose result may have another suffix
         request.output()
     pruner: Callable[[PruneRequest, Progress], Pruned] = _plug_in("keras")
@@ -188,14 +197,41 @@ def check_source(path: AnyPath) -> None:
     Raises:
         SourceError: it cannot be read, or is a model of another kind.
     """
-    kind = sniff(path)
-    if kind not in ("keras", "h5"):
-        what = {"tflite": "a TFLite model", "onnx": "an ONNX model"}.get(kind, "a SavedModel")
+    kind = _kind(path)
+    if kind in _OTHERS:
         message = (
-            f"{path}: {what}, whose layers are not there any more; "
+            f"{path}: {_OTHERS[kind]}, whose layers are not there any more; "
             "prune the .keras or .h5 file it was made from, then convert"
         )
         raise SourceError(message)
+
+
+def check_teacher(path: AnyPath) -> None:
+    """See that there is a Keras model to learn from.
+
+    Raises:
+        SourceError: it cannot be read, or is a model of another kind.
+    """
+    try:
+        kind = _kind(path)
+    except SourceError as error:
+        message = f"--teacher {error}"
+        raise SourceError(message) from None
+    if kind in _OTHERS:
+        message = (
+            f"--teacher {path}: {_OTHERS[kind]}, which cannot teach; "
+            "give the .keras or .h5 file it was made from"
+        )
+        raise SourceError(message)
+
+
+def _kind(path: AnyPath) -> SourceKind:
+    """As `sniff`, whose messages offer more than can be pruned."""
+    try:
+        return sniff(path)
+    except SourceError as error:
+        told = str(error).replace(READABLE, "a .keras or .h5 file")
+        raise SourceError(told.replace("without saved_model.pb", "and no model")) from None
 
 
 def warnings_of(request: PruneRequest) -> tuple[str, ...]:
@@ -226,6 +262,15 @@ def kept_of(request: PruneRequest) -> str:
     if any(any(folder.rglob(PLAN)) for folder in folders):
         return "nothing was trained yet; which channels are to be cut is kept"
     return ""
+
+
+def _check_target(name: str) -> None:
+    """See that `name` is a target; whether it answers shows when it measures."""
+    try:
+        benchmarking.plug_in("targets").find_target(name)
+    except UsageError as error:
+        message = f"--on {name}: {error}"
+        raise UsageError(message) from None
 
 
 def _plug_in(name: str) -> Any:

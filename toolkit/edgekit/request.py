@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,9 +175,21 @@ def check_writable(folder: Path) -> None:
     if not os.access(existing, os.W_OK | os.X_OK):
         message = f"{folder}: no permission to write there; choose another -o"
         raise OutputError(message)
-    if shutil.disk_usage(existing).free < _SPARE_BYTES:
+    usage = shutil.disk_usage(existing)
+    if not usage.total:  # as of /proc, where whoever may do everything makes no file either
+        _try(existing, folder)
+    elif usage.free < _SPARE_BYTES:
         message = f"{folder}: no space left on the disk; free some, or choose another -o"
         raise OutputError(message)
+
+
+def _try(existing: Path, folder: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError:
+        message = f"{folder}: no file can be made there; choose another -o"
+        raise OutputError(message) from None
 
 
 def _same(a: Path, b: Path) -> bool:

@@ -13,7 +13,8 @@ AnyPath = str | os.PathLike[str]
 SourceKind = Literal["keras", "h5", "savedmodel", "tflite", "onnx"]
 SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
-_READABLE = "a .keras, .h5, .tflite or .onnx file, or a SavedModel folder"
+READABLE = "a .keras, .h5, .tflite or .onnx file, or a SavedModel folder"
+"""What messages ask for."""
 _HEAD_BYTES = 4096
 _CHUNK_BYTES = 1 << 20
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -31,7 +32,7 @@ _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", _TORCH),
     (b"\x1f\x8b", "gzip-compressed; unpack it and give what is inside"),
     (b"\xfd7zXZ\0", "xz-compressed; unpack it and give what is inside"),
-    (b"\x93NUMPY", "a NumPy array, not a model; give " + _READABLE),
+    (b"\x93NUMPY", "a NumPy array, not a model; give " + READABLE),
     (b"<!DOCTYPE", "a web page, not a model: the download went wrong; download it again"),
     (b"<!doctype", "a web page, not a model: the download went wrong; download it again"),
     (b"<html", "a web page, not a model: the download went wrong; download it again"),
@@ -48,13 +49,13 @@ def sniff(path: AnyPath) -> SourceKind:
         SourceError: there is no file, it may not be read, or it is no model edgekit reads.
     """
     if not os.fspath(path):
-        raise _refused(repr(path), f"an empty path; give {_READABLE}")
+        raise _refused(repr(path), f"an empty path; give {READABLE}")
     try:
         status = os.stat(path)  # noqa: PTH116 - importing pathlib takes longer than a small model
         if stat.S_ISDIR(status.st_mode):
             return _sniff_folder(path)
         if not stat.S_ISREG(status.st_mode):
-            raise _refused(path, f"not a regular file; give {_READABLE}")
+            raise _refused(path, f"not a regular file; give {READABLE}")
         with open(path, "rb") as file:  # noqa: PTH123
             if file.read(8)[4:] == b"TFL3":
                 return "tflite"
@@ -97,7 +98,7 @@ def _sniff_folder(path: AnyPath) -> SourceKind:
     elif {"config.json", "metadata.json"} <= set(names):
         hint = "this looks like an unpacked .keras file: give the .keras file itself"
     else:
-        hint = f"give {_READABLE}"
+        hint = f"give {READABLE}"
     what = "an empty path, or the working folder," if str(path) == "." else "a folder"
     raise _refused(path, f"{what} without saved_model.pb; {hint}")
 
@@ -140,7 +141,7 @@ def _sniff_zip(path: AnyPath) -> SourceKind:
     if "data.pkl" in last:
         raise _refused(path, _TORCH)
     if names and all(name.endswith(".npy") for name in names):
-        raise _refused(path, f"a NumPy archive, not a model; give {_READABLE}")
+        raise _refused(path, f"a NumPy archive, not a model; give {READABLE}")
     if "saved_model.pb" in last:
         raise _refused(path, "a zipped SavedModel; unpack it and give the folder")
     told = "a zip archive without config.json and metadata.json, so not a .keras file"
@@ -207,7 +208,7 @@ def _sniff_protobuf(path: AnyPath, view: memoryview) -> SourceKind:
     if path.suffix == ".pb":
         told = "a .pb file that is not ONNX (a frozen TensorFlow graph?)"
         raise _refused(path, f"{told}; give a SavedModel folder instead")
-    raise _refused(path, f"no model that edgekit knows; give {_READABLE}")
+    raise _refused(path, f"no model that edgekit knows; give {READABLE}")
 
 
 def _is_text(head: bytes) -> bool:
@@ -226,4 +227,4 @@ def _about_text(head: bytes) -> str:
         return f"JSON that describes layers, without their weights; {_FULL_MODEL}"
     shown = start[:40].decode("utf-8", "replace").splitlines()
     begins = f", beginning {shown[0]!r}" if shown else ""
-    return f"a text file{begins}, not a model; give {_READABLE}"
+    return f"a text file{begins}, not a model; give {READABLE}"

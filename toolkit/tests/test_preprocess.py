@@ -332,3 +332,11 @@ def test_a_picture_for_an_input_without_channels_has_none() -> None:
 def test_steps_that_make_another_size_than_the_input_are_refused() -> None:
     with pytest.raises(DataError, match=r"makes images of \(4, 4, 3\), the input 'image' takes"):
         Preprocess.parse("resize=4").apply_image(Image.fromarray(BYTES[0]), IMAGE)
+
+
+def test_steps_of_several_inputs_in_one_text_are_quoted_as_they_are() -> None:
+    said = "--preprocess a:none,b:scale=1/255: names another input, b; repeat --preprocess for each"
+    with pytest.raises(UsageError, match=said):
+        parse_prefixed("a:none,b:scale=1/255")
+    with pytest.raises(UsageError, match="names another input, b"):
+        parse_prefixed("none,b:none")

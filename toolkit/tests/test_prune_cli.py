@@ -126,6 +126,41 @@ def test_a_converted_model_is_refused_with_what_to_do(
     assert "prune the .keras or .h5 file it was made from, then convert" in done.stderr
 
 
+def test_what_is_no_model_is_told_what_prune_takes(
+    invoke: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "text.keras").write_text("hello")
+    for path in (tmp_path / "text.keras", tmp_path):
+        done = invoke(path, "--macs", "50%")
+        assert done.exit_code == 1
+        assert done.stderr.endswith("; give a .keras or .h5 file\n")
+
+
+def test_a_teacher_is_looked_at_before_anything_starts(
+    invoke: Callable[..., Result], tmp_path: Path
+) -> None:
+    words = [MODEL, "--macs", "50%", "--data", "t.npz", "-o", tmp_path, "--teacher"]
+    done = invoke(*words, tmp_path)
+    assert done.stderr.startswith(f"Error: --teacher {tmp_path}: a folder")
+    assert done.stderr.endswith("; give a .keras or .h5 file\n")
+    small = tmp_path / "small.tflite"
+    small.write_bytes(b"\0\0\0\0TFL3" + bytes(64))
+    assert "small.tflite: a TFLite model, which cannot teach; give" in invoke(*words, small).stderr
+
+
+def test_an_unknown_target_is_refused_before_anything_starts(
+    invoke: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    done = invoke(MODEL, "--latency", "0.6x", "--on", "nosuch", "-o", tmp_path)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: --on nosuch: no target 'nosuch'; there are: local")
+
+
+def test_the_model_is_shown_as_required(invoke: Callable[..., Result]) -> None:
+    assert "prune [OPTIONS] MODEL\n" in invoke("--help").stdout
+
+
 def test_an_existing_result_is_refused_before_anything_starts(
     invoke: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from edgekit.errors import OutputError, UsageError
-from edgekit.request import ConvertRequest
+from edgekit.request import ConvertRequest, check_writable
 
 
 def request(source: Any = "mnist.keras", **options: Any) -> ConvertRequest:
@@ -156,3 +156,9 @@ def test_tolerances_of_the_command_line_hold_for_every_precision() -> None:
     asked = request(tolerances=("relative_error=0.01:0.02",))
     for precision in ("float16", "int8"):
         assert asked.tolerance(precision).failed.relative_error == 0.02
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no file system without space")
+def test_a_place_that_takes_no_files_is_not_called_full() -> None:
+    with pytest.raises(OutputError, match="/proc/x: (no file can be made|no permission)"):
+        check_writable(Path("/proc/x"))

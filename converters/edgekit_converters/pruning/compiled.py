@@ -20,7 +20,6 @@ Family = Literal["sparse", "categorical", "binary", "values"]
 Ending = Literal["softmax", "sigmoid", "other"]
 
 DEFAULT_RATE = 1e-3
-_ADVICE = "sparse_categorical_crossentropy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,8 @@ def goal(
     config = _compile_config(model)
     stored, output = _of_one_output(config.get("loss"), model, settings.loss, name)
     if settings.loss is None and stored is None:
-        message = f"{name}: is not compiled, so its loss is unknown; give --loss, e.g. {_ADVICE}"
+        example = _fitting(model, output)
+        message = f"{name}: is not compiled, so its loss is unknown; give --loss, e.g. {example}"
         raise UsageError(message)
     if settings.loss is None:
         loss = _restored(stored, keras.losses, f"{name}: its loss")
@@ -194,6 +194,13 @@ def _of_one_output(stored: Any, model: Any, given: str | None, name: str) -> tup
         )
         raise UsageError(message)
     return stored or None, 0
+
+
+def _fitting(model: Any, output: int) -> str:
+    last = ending(model, output)
+    if last and model.outputs[output].shape[-1] == 1:
+        return "mse" if last == "other" else "binary_crossentropy"
+    return "sparse_categorical_crossentropy"
 
 
 def output_names(model: Any) -> list[str]:

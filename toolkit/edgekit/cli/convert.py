@@ -112,8 +112,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--preprocess",
         multiple=True,
         metavar="[INPUT:]STEPS",
-        help="How data becomes input: scale=1/255, mean=…,std=…, -1..1, resize=96x96, none. "
-        "Stored in the file, for the runtime to do the same.",
+        help="How data becomes input: scale=1/255, mean=…,std=…, -1..1, resize=96x96, none; "
+        "with several inputs, repeat it. Stored in the file, for the runtime to do the same.",
     ),
     click.option(
         "--batch", type=Batch(), help="Samples in one call.  [default: the model's, or 1]"

@@ -27,7 +27,7 @@ def _choice(name: str, told: str) -> Callable[[Any], Any]:
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.argument("model", type=GivenPath(), required=False),
+    click.argument("model", type=GivenPath(), required=False, metavar="MODEL"),
     click.option(
         "-o",
         "--out",
@@ -128,22 +128,31 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--test",
         metavar="DATA",
-        help="Samples with labels to judge by.  [default: 20 % of --data, not trained on]",
+        help="Samples with labels to judge by, with or without --data.  [default: 20 % of --data, "
+        "not trained on]",
     ),
     click.option(
         "--preprocess",
         multiple=True,
         metavar="[INPUT:]STEPS",
-        help="How data becomes input: scale=1/255, mean=…,std=…, -1..1, resize=96x96, none.",
+        help="How data becomes input: scale=1/255, mean=…,std=…, -1..1, resize=96x96, none; with "
+        "several inputs, repeat it.",
     ),
-    click.option("--epochs", metavar="N", help="Train so long.  [default: 5 with --data, else 0]"),
+    click.option(
+        "--epochs",
+        metavar="N",
+        help="Train so long; less if 3 epochs in turn bring no lower loss on the 10 % of --data "
+        "that validate.  [default: 5 with --data, else 0]",
+    ),
     click.option(
         "--learning-rate",
         metavar="RATE",
-        help="At the beginning; it falls to 0.  [default: the compiled model's]",
+        help="At the beginning; it falls to 0.  [default: the compiled model's, else 0.001]",
     ),
     click.option(
-        "--optimizer", metavar="NAME", help="adam, sgd …  [default: the compiled model's]"
+        "--optimizer",
+        metavar="NAME",
+        help="adam, sgd …  [default: the compiled model's, else adam]",
     ),
     click.option(
         "--loss",
@@ -178,7 +187,10 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="How much the teacher's answers are softened.",
     ),
     click.option(
-        "--resume", is_flag=True, help="Go on after the last whole epoch of the same command."
+        "--resume",
+        is_flag=True,
+        help="Go on after the last whole epoch of the same command; it stands in "
+        ".NAME.pruned.keras.checkpoint beside the result.",
     ),
     click.option("--force", is_flag=True, help="Replace an existing file."),
     click.option(

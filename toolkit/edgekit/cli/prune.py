@@ -189,8 +189,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--resume",
         is_flag=True,
-        help="Go on after the last whole epoch of the same command; it stands in "
-        ".NAME.pruned.keras.checkpoint beside the result.",
+        help="Go on after the last whole epoch of the same command, which is kept in "
+        ".OUT.checkpoint, beside OUT.",
     ),
     click.option("--force", is_flag=True, help="Replace an existing file."),
     click.option(

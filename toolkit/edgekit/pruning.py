@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -231,7 +232,7 @@ def _kind(path: AnyPath) -> SourceKind:
         return sniff(path)
     except SourceError as error:
         told = str(error).replace(READABLE, "a .keras or .h5 file")
-        raise SourceError(told.replace("without saved_model.pb", "and no model")) from None
+        raise SourceError(re.sub(",? without saved_model.pb", ", not a model", told)) from None
 
 
 def warnings_of(request: PruneRequest) -> tuple[str, ...]:

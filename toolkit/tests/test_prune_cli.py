@@ -133,7 +133,7 @@ def test_what_is_no_model_is_told_what_prune_takes(
     for path in (tmp_path / "text.keras", tmp_path):
         done = invoke(path, "--macs", "50%")
         assert done.exit_code == 1
-        assert done.stderr.endswith("; give a .keras or .h5 file\n")
+        assert done.stderr.endswith(", not a model; give a .keras or .h5 file\n")
 
 
 def test_a_teacher_is_looked_at_before_anything_starts(

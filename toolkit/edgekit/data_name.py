@@ -20,7 +20,7 @@ def data_name(argument: str, given: Any) -> str:
     try:
         name: str = os.fspath(given)
     except TypeError:
-        what = f"a {type(given).__name__}, not the name of data"
+        what = f"is of type {type(given).__name__}, not the name of data"
         how = f'save arrays with numpy.savez("{argument}.npz", x=x, y=y) and give "{argument}.npz"'
         message = f"{argument}: {what}; {how}"
         raise UsageError(message) from None

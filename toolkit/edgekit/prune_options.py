@@ -155,7 +155,7 @@ def _split(option: str, value: str | Sequence[str]) -> tuple[str, ...]:
 def _teacher(value: Any) -> Path | str | None:
     if isinstance(value, bool):
         return ORIGINAL if value else None
-    how = "a path; of a model in memory, save it with model.save('teacher.keras')"
+    how = "that of a file; model.save('teacher.keras') makes one of a model in memory"
     return ORIGINAL if value == ORIGINAL else _path("teacher", value, how)
 
 
@@ -163,7 +163,7 @@ def _path(option: str, value: Any, how: str) -> Path:
     try:
         return Path(value)
     except TypeError:
-        message = f"{option}: a {type(value).__name__}, not a path; give {how}"
+        message = f"{option}: is of type {type(value).__name__}, not a path; give {how}"
         raise UsageError(message) from None
 
 

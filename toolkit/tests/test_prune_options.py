@@ -94,11 +94,20 @@ ARRAY = np.zeros((4, 2))
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"data": (ARRAY, ARRAY)}, "data: a tuple, not the name of data; save arrays with numpy.s"),
-        ({"data": "t.npz", "test": ARRAY}, 'test: a ndarray, .*, x=x, y=y. and give "test.npz"'),
-        ({"data": "t.npz", "teacher": 5}, "teacher: a int, not a path; give a path; of a model in"),
-        ({"custom_objects": 5}, "custom_objects: a int, not a path; give the .py file"),
-        ({"out": 5}, "out: a int, not a path; give the file to make"),
+        (
+            {"data": (ARRAY, ARRAY)},
+            "data: is of type tuple, not the name of data; save arrays with numpy.s",
+        ),
+        (
+            {"data": "t.npz", "test": ARRAY},
+            'test: is of type ndarray, .*, x=x, y=y. and give "test.npz"',
+        ),
+        (
+            {"data": "t.npz", "teacher": 5},
+            "teacher: is of type int, not a path; give that of a file; model.save",
+        ),
+        ({"custom_objects": 5}, "custom_objects: is of type int, not a path; give the .py file"),
+        ({"out": 5}, "out: is of type int, not a path; give the file to make"),
         ({"skip": 5}, "skip: 5 is no text; give one, or a list of them"),
         ({"skip": ["a", 5]}, "skip: .* is no text"),
     ],
@@ -111,9 +120,9 @@ def test_what_python_gives_and_has_no_name_is_refused_with_what_to_do(
 
 
 def test_arrays_are_refused_alike_wherever_data_are_named() -> None:
-    with pytest.raises(UsageError, match="calibrate: a ndarray, not the name of data"):
+    with pytest.raises(UsageError, match="calibrate: is of type ndarray, not the name of data"):
         edgekit.convert("a.keras", quantize="int8", calibrate=ARRAY)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="data: a ndarray, not the name of data"):
+    with pytest.raises(UsageError, match="data: is of type ndarray, not the name of data"):
         edgekit.evaluate("a.tflite", data=ARRAY)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="input: a ndarray, not the name of data"):
+    with pytest.raises(UsageError, match="input: is of type ndarray, not the name of data"):
         edgekit.bench("a.tflite", input=ARRAY)  # type: ignore[arg-type]

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import edgekit
-from edgekit import check_worker, keras_file, source_kind
+from edgekit import check_worker, keras_file
 from edgekit.child import Child
-from edgekit.errors import CrashError, EdgekitError, OutputError, SourceError, UsageError
+from edgekit.errors import CrashError, EdgekitError, OutputError, UsageError
 from edgekit.progress import Progress
-from edgekit.prune_choices import Measure, Target
 from edgekit.prune_request import PruneRequest
-from edgekit.prune_verdict import Verdict
-from edgekit.pruned import Cut, EpochRecord, Kept, LayerZeros, Pruned, Reached
+from edgekit.pruned import Cut, EpochRecord, Kept, LayerZeros, Pruned
 from edgekit.pruning import TRAINING, checkpoint_of, warnings_of
-from edgekit.quote import first_line
-from edgekit_converters.keras_source import refuse_code
+from edgekit_converters.pruning.original import is_path, original
+from edgekit_converters.pruning.target_reached import reached, with_cut
 from edgekit_converters.pruning.target_search import Chosen, TargetSearch
 from edgekit_converters.pruning.training_stage import LINE
 from edgekit_converters.pruning.verdict import VerdictSettings, verdict
@@ -43,7 +40,7 @@ def prune(request: PruneRequest, progress: Progress) -> Pruned:
     """
     with ExitStack() as stack:
         folder = stack.enter_context(workspace())
-        path = _source(request, folder)
+        path = original(request, folder)
         target = request.output(_framework(request, path))
         checkpoint = checkpoint_of(target)
         _check_checkpoint(request, checkpoint)
@@ -150,7 +147,7 @@ class _Job:
             path=self.target,
             sha256=check_worker.sha256(str(self.target)),
             source={
-                "path": str(request.source) if _is_path(request.source) else request.stem,
+                "path": str(request.source) if is_path(request.source) else request.stem,
                 "sha256": self.sha256,
                 "framework": facts["source_framework"],
             },
@@ -158,7 +155,7 @@ class _Job:
             method=str(request.method) if request.prunes else "",
             qat=request.qat,
             clusters=request.cluster,
-            target=_reached(chosen, shrunk, request, judged),
+            target=reached(chosen, shrunk, request, judged),
             parameters=parameters,
             multiply_adds=macs or judged.multiply_adds,
             sparsity=shrunk["sparsity"],
@@ -189,7 +186,7 @@ class _Job:
             if again is not None:
                 self.progress.leave_out(request.try_count)
                 self.progress.step("cut channels, as was chosen before")
-                return _reaching(Chosen(**again["chosen"]), again), again
+                return with_cut(Chosen(**again["chosen"]), again), again
         self.progress.step("rank channels")
         search = TargetSearch(
             request=request,
@@ -216,7 +213,7 @@ class _Job:
             if subject.startswith("--macs "):
                 error.args = (f"{request.target_asked}{colon}{rest}",)
             raise
-        return _reaching(chosen, made), made
+        return with_cut(chosen, made), made
 
     def _warn(self) -> None:
         for warning in warnings_of(self.request):
@@ -258,80 +255,11 @@ class _Job:
         return told | {"epochs": self.request.epochs_to_train}
 
 
-def _reached(
-    chosen: Chosen | None, shrunk: Mapping[str, Any], request: PruneRequest, judged: Verdict
-) -> Reached | None:
-    if chosen is not None:
-        return Reached(
-            name=chosen.target,
-            asked=chosen.asked,
-            reached=_judged(chosen.target, request.measure, judged) or chosen.reached,
-            original=chosen.original,
-        )
-    if request.sparsity is None or shrunk["sparsity"] is None:
-        return None  # a pattern alone asks for no share
-    return Reached(name="sparsity", asked=request.sparsity, reached=shrunk["sparsity"])
-
-
-def _judged(target: Target, measure: Measure, verdict: Verdict) -> float | None:
-    """What a target that files were measured for came to in the files of the trained model."""
-    pair = next(one for one in verdict.pairs if one.precision == measure)
-    if target == "size" and pair.pruned is not None:
-        return pair.pruned.size_bytes
-    if target == "latency" and pair.latency is not None:
-        return pair.latency.value
-    return None
-
-
-def _reaching(chosen: Chosen, cuts: Mapping[str, Any]) -> Chosen:
-    """What was chosen, with what the cut came to where no file had to be measured for it."""
-    if chosen.target == "macs":
-        return replace(chosen, reached=cuts["macs"])
-    if chosen.target == "sparsity":
-        before = sum(one["before"] for one in cuts["cuts"])
-        after = sum(one["after"] for one in cuts["cuts"])
-        return replace(chosen, reached=1 - after / before)
-    return chosen
-
-
 def _told(progress: Progress, event: str) -> None:
     if event.startswith(LINE):
         progress.record(event.removeprefix(LINE))
     else:
         progress.detail(event)
-
-
-def _source(request: PruneRequest, workspace: Path) -> Path:
-    """The model's file; a model in memory is written to one first.
-
-    Raises:
-        SourceError: it holds code, or cannot be saved.
-    """
-    if not _is_path(request.source):
-        return _saved(request, workspace)
-    path = Path(request.source)
-    kind = source_kind.sniff(path)
-    if kind == "keras":
-        refuse_code(str(path), keras_file.read(path), trust=request.trust)
-    return path
-
-
-def _saved(request: PruneRequest, workspace: Path) -> Path:
-    from edgekit_converters import keras_source
-
-    model = request.source
-    save = getattr(model, "save", None)
-    if save is None:
-        keras_source.from_object(model)  # says what it is instead
-        message = f"{type(model).__name__}: cannot be saved; give a Keras model, or its file"
-        raise UsageError(message)
-    path = workspace / f"{request.stem.replace('/', '_')}.keras"
-    try:
-        save(str(path))
-    except Exception as error:  # Keras raises whatever the layers raise
-        message = f"{request.stem}: cannot be saved: {first_line(error)}; give the file of it"
-        raise SourceError(message) from error
-    return path
 
 
 def _framework(request: PruneRequest, path: Path) -> str:
@@ -357,7 +285,3 @@ def _check_checkpoint(request: PruneRequest, checkpoint: Path) -> None:
         )
         raise OutputError(message)
     shutil.rmtree(checkpoint, ignore_errors=True)
-
-
-def _is_path(source: object) -> bool:
-    return isinstance(source, str | os.PathLike)

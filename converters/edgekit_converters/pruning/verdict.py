@@ -196,8 +196,8 @@ class _Judge:
             self.progress.step("score both on the test samples")
         try:
             evaluation = scoring.run(request, Quiet(self.progress))
-        except EdgekitError as error:
-            return _Scores(reason=str(error))
+        except EdgekitError as error:  # prune has no --output: what is trained is scored
+            return _Scores(reason=str(error).removeprefix("--output: "))
         failed = next((file.error for file in evaluation.files if file.error), "")
         if failed:
             return _Scores(reason=failed)

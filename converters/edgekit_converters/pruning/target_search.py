@@ -125,12 +125,12 @@ class TargetSearch:
             if ratio is None:
                 message = f"--latency {self.request.latency:g}x: cannot be measured: {reason}"
                 raise UsageError(message)
-            self.progress.record(f"{share:.0%} of the multiply-adds: {ratio.value:.2f}x")
+            self.progress.record(f"{share:.0%} of the multiply-adds: {ratio.value:.3f}x")
             return ratio.value
 
         found = reach(self.request.latency, ratio_of, whole=1.0)
         if not found.met:
-            self._refuse(f"{found.value:.2f}x", "a larger ratio")
+            self._refuse(f"{found.value:.3f}x", "a larger ratio")
         return Chosen(
             target="latency",
             kind="macs",

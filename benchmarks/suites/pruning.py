@@ -41,17 +41,17 @@ def main() -> int:
     arguments = parser.parse_args()
     cache: Path = arguments.cache.resolve()
     names = arguments.only or NAMES
+    reuse = arguments.reuse or arguments.retime
     results: list[Result] = []
     for name in names:
+        if arguments.retime:
+            forget_times(cache, name)
         for kind, options in runs(name).items():
-            if arguments.retime:
-                forget_times(cache, name, kind)
-            reuse = arguments.reuse or arguments.retime
             results.append(result(task(name, cache), kind, options, cache, reuse=reuse))
             print(f"{name}, {kind}: done", file=sys.stderr)
     misses = bars.missed(results)
     missed = dict.fromkeys(one.task for one in misses if one.kind == "structured")
-    least = {name: floors(task(name, cache), cache, reuse=arguments.reuse) for name in missed}
+    least = {name: floors(task(name, cache), cache, reuse=reuse) for name in missed}
     return tell(results, misses, least, writes=not arguments.only)
 
 

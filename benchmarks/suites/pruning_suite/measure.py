@@ -84,9 +84,10 @@ def result(task: Task, kind: str, options: tuple[str, ...], cache: Path, *, reus
     return _result(task, kind, options, pruned, made, scores, times)
 
 
-def forget_times(cache: Path, name: str, kind: str) -> None:
-    """Remove the times that were kept of a run; the next `result` takes them anew."""
-    (folder_of(cache, name, kind) / "times.json").unlink(missing_ok=True)
+def forget_times(cache: Path, name: str) -> None:
+    """Remove the times that were kept of all runs of a model, to be taken anew."""
+    for path in (cache / "pruned").glob(f"{name}.*/times.json"):
+        path.unlink()
 
 
 def prune(task: Task, options: tuple[str, ...], folder: Path) -> dict[str, Any]:

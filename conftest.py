@@ -3,11 +3,19 @@
 How long an example takes, or to make one, is no fault: a machine that tests may be busy.
 """
 
-import pytest
-from hypothesis import HealthCheck, settings
+import importlib.util
 
-settings.register_profile("edgekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("edgekit")
+import pytest
+
+
+def pytest_configure() -> None:
+    if importlib.util.find_spec("hypothesis") is None:  # the device tests do without
+        return
+    from hypothesis import HealthCheck, settings
+
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("edgekit", deadline=None, suppress_health_check=slow)
+    settings.load_profile("edgekit")
 
 
 @pytest.hookimpl(trylast=True)

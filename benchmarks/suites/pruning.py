@@ -8,7 +8,7 @@ Trains a ResNet and a MobileNetV2 on Fashion-MNIST (about 7 and 20 minutes, once
 trained models of ``scripts/dev_accuracy.py``. By the command line, all are pruned to half of their
 multiply-adds and fine-tuned, and of some 80 % of the weights are set to zero, and the others
 clustered. float32 and int8 files of both models are scored on all test samples and timed in turn.
-Where a bar is missed, files with one channel in every group show what no pruning can take.
+Where a bar is missed, files with two channels in every group show what no pruning can take.
 The text of the page is written by hand; the tables between its marks and the picture are replaced.
 With ``--retime`` only the times are taken again, of the files in the cache. Exit code 1: a bar is
 missed (`bars.py`); 3: the times must not be trusted.

@@ -1,4 +1,4 @@
-"""What no pruning can take: the files of a model with one channel left in every group."""
+"""What no pruning can take: the files of a model with two channels left in every group."""
 
 from __future__ import annotations
 
@@ -48,14 +48,26 @@ def floors(task: Task, cache: Path, *, reuse: bool) -> tuple[Floor, ...]:
 
 
 def narrowest(source: Path, out: Path) -> None:
-    """Write the model at `source` with one channel in every group."""
+    """Write the model at `source` with two channels in every group; some converters refuse one.
+
+    Its weights are new, those of kernels not negative, and those of embeddings large: what two
+    channels of the old ones give may be one number for all inputs, which `edgekit convert` takes
+    for a fault.
+    """
     import keras
 
     from edgekit_converters.pruning.choose import choose
     from edgekit_converters.pruning.cut import cut
     from edgekit_converters.pruning.trace import trace
 
+    keras.utils.set_random_seed(0)
     model = keras.saving.load_model(source)
     graph = trace(model)
-    removed = choose(graph, np.ones(graph.channel_count), [1] * len(graph.groups))
-    cut(model, graph, removed).save(out)
+    removed = choose(graph, np.ones(graph.channel_count), [2] * len(graph.groups))
+    made = keras.models.clone_model(cut(model, graph, removed))
+    for weight in made.weights:
+        if "embedding" in weight.path:
+            weight.assign(20 * weight)
+        else:
+            weight.assign(abs(weight))
+    made.save(out)

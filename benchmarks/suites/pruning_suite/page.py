@@ -89,7 +89,7 @@ def zeros_table(results: Sequence[Result]) -> str:
 def misses_table(misses: Sequence[Miss], floors: Mapping[str, Sequence[Floor]]) -> str:
     """What is not reached, beside what no pruning can take."""
     rows = [
-        "| not reached | file | what | with one channel left in every group |",
+        "| not reached | file | what | with two channels left in every group |",
         "| --- | --- | --- | --- |",
     ]
     for task, kind, precision in dict.fromkeys((m.task, m.kind, m.precision) for m in misses):

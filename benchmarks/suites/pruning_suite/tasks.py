@@ -65,7 +65,7 @@ SMALL = {
     ),
     "fashion-depthwise": _Plan(
         about="depthwise CNN; Fashion-MNIST, 15,000 images",
-        training=f"--epochs 15 {_UNCOMPILED}",
+        training=f"--ratios sensitivity --epochs 15 {_UNCOMPILED}",
     ),
     "mnist": _Plan(about="CNN; MNIST, 5,000 images", training=f"--epochs 10 {_UNCOMPILED}"),
     "digits": _Plan(about="CNN; 8x8 digits", training=f"--epochs 20 {_UNCOMPILED}"),

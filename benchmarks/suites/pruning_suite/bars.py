@@ -48,7 +48,7 @@ def missed(results: Sequence[Result]) -> list[Miss]:
 
 def _packed(pair: Pair) -> list[str]:
     share = pair.gzip_bytes[1] / pair.gzip_bytes[0]
-    return [f"gzipped {signed(share - 1, '+.0%')}"] if share > MOST_GZIP else []
+    return [f"gzipped {signed(share - 1, '+.1%')}"] if share > MOST_GZIP else []
 
 
 def _smaller(pair: Pair) -> list[str]:

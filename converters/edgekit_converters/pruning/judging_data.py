@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgekit.data import open_data
-from edgekit.data_checks import PixelRange, check
+from edgekit.data_checks import PixelRange
 from edgekit.errors import DataError
-from edgekit.preprocess import decided, for_inputs
+from edgekit.preprocess import for_inputs
 from edgekit.tensors import TensorSpec
-from edgekit_converters.pruning.training_data import TrainingData
-
-_CHECKED = 32
+from edgekit_converters.pruning.training_data import TrainingData, check_some
 
 
 def to_judge_by(
@@ -44,15 +42,6 @@ def to_judge_by(
         )
         raise DataError(message)
     rows = np.arange(len(dataset), dtype=np.intp)
-    warnings = check(
-        dataset.batch(np.unique(np.linspace(0, len(rows) - 1, _CHECKED).astype(np.intp))),
-        inputs,
-        purpose="evaluation",
-        pixel_range=pixel_range,
-        preprocess_was_given=decided(steps) if pixel_range is not None else True,
-        labels=dataset.labels,
-        source=text,
-    )
     return TrainingData(
         dataset=dataset,
         train=rows[:0],
@@ -60,5 +49,5 @@ def to_judge_by(
         tested=dataset,
         test=rows,
         preprocess=steps,
-        warnings=warnings,
+        warnings=check_some(dataset, inputs, steps, pixel_range),
     )

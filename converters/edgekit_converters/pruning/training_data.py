@@ -172,17 +172,30 @@ def _open(
             "which are set aside to validate; give more"
         )
         raise DataError(message)
+    return dataset, check_some(dataset, inputs, steps, pixel_range)
+
+
+def check_some(
+    dataset: Dataset,
+    inputs: Sequence[TensorSpec],
+    steps: Mapping[str, Preprocess],
+    pixel_range: PixelRange | None,
+) -> tuple[str, ...]:
+    """Look at samples from all over `dataset`, and say what may be wrong with them.
+
+    Raises:
+        DataError: they do not fit the model.
+    """
     chosen = np.unique(np.linspace(0, len(dataset) - 1, _CHECKED).astype(np.intp))
-    warnings = check(
+    return check(
         dataset.batch(chosen),
         inputs,
         purpose="evaluation",
         pixel_range=pixel_range,
         preprocess_was_given=decided(steps) if pixel_range is not None else True,
         labels=dataset.labels,
-        source=text,
+        source=dataset.text,
     )
-    return dataset, warnings
 
 
 def _share(dataset: Dataset, rows: Rows, share: float, seed: int) -> Rows:

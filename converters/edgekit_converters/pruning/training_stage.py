@@ -9,6 +9,7 @@ from typing import Any
 from edgekit.child_main import tell
 from edgekit.errors import ConversionError, UsageError
 from edgekit.prune_request import PruneRequest
+from edgekit.pruning import TRAINING
 from edgekit_converters.pruning.compiled import goal, output_names
 from edgekit_converters.pruning.fine_tune import Projection, fine_tune
 from edgekit_converters.pruning.history import History
@@ -83,7 +84,8 @@ def train(
     """Train `model` in place, with a checkpoint after each epoch in ``folder/stage``.
 
     Raises:
-        ConversionError: the loss became NaN or infinite before any epoch was over.
+        ConversionError: the loss became NaN or infinite before any epoch was over, and there is
+            nothing to keep: no earlier stage was trained, or its model is no result of this one.
         EdgekitError: as `fine_tune`.
     """
     assert job.data is not None
@@ -102,7 +104,8 @@ def train(
         tick=tell,
         name=job.name,
     )
-    if history.is_lost and not history.epochs:
+    is_first = not any(folder.rglob(TRAINING))
+    if history.is_lost and not history.epochs and (is_first or not history.before.is_settled):
         message = f"{job.name}: {stage}: {history.stopped}"
         raise ConversionError(message)
     return history

@@ -266,7 +266,8 @@ def _final(made: Made) -> Path:
 
 
 def _kept(made: Made) -> str:
-    return str(made.path.with_name(f"{made.path.stem}.outputs.npz"))
+    """Beside the file, by its whole name: rolled.tflite and rolled.onnx are looked at at once."""
+    return str(made.path.with_name(f"{made.path.name}.outputs.npz"))
 
 
 def _advice(precision: Precision) -> str:

@@ -9,7 +9,7 @@ old root and its two lists of offsets are left behind unused.
     8    a mark, the length of this front    recognised, and cut off, when a manifest is replaced
     24   vtable and table of the new root; its lists of metadata and buffers
          the new metadata entry, its name, the manifest
-         padding to a multiple of 64
+         padding to a multiple of 16
     …    the old file
 """
 
@@ -27,9 +27,6 @@ NAME = b"edgekit.manifest"
 _IDENTIFIER = b"TFL3"
 _MARK = b"edgekit\0"
 _ALIGNMENT_BYTES = 16
-_FRONT_BYTES = 64
-"""The front is a multiple of it: kernels begin anew at every 32 or 64 bytes of memory, and what
-they add up in another order they round otherwise."""
 _SIZE_LIMIT_BYTES = 2**31 - 1
 _VTABLE_BYTES = 8  # of a buffer (one field, padded) and of a metadata entry (two)
 _BUFFER_BYTES = _VTABLE_BYTES + 8
@@ -130,7 +127,7 @@ def _front(data: mmap.mmap, start: int, manifest: bytes, path: Path) -> bytes:
     name_at = position
     position = _aligned(name_at + 4 + len(NAME) + 1, _ALIGNMENT_BYTES) + _ALIGNMENT_BYTES
     data_at = position - 4  # the length, then the bytes on a multiple of 16
-    length = _aligned(position + len(manifest), _FRONT_BYTES)
+    length = _aligned(position + len(manifest), _ALIGNMENT_BYTES)
 
     front = bytearray(length)
     moved = length - start  # the old file's place in the new one

@@ -277,6 +277,31 @@ def test_an_exporter_that_crashes_leaves_the_other_format(zoo: Path, tmp_path: P
 
 
 @pytest.mark.slow
+def test_formats_that_are_finished_at_once_keep_out_of_each_others_files(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_verified = threading.Barrier(2, timeout=120)
+    call = Child.call
+
+    def in_step(child: Child, function: str, **arguments: Any) -> Any:
+        if function == "golden":
+            both_verified.wait()
+        return call(child, function, **arguments)
+
+    monkeypatch.setattr(Child, "call", in_step)
+    request = ConvertRequest(
+        source=zoo / "lstm.keras",
+        out=tmp_path / "out",
+        formats=("onnx", "tflite"),
+        precisions=("float32",),
+        calibrate=str(zoo / "lstm.npz"),
+    )
+    made = convert(request, Progress(total=1, enabled=False))
+    assert made.failures == ()
+    assert made_of(made) == ["onnx float32", "tflite float32"]
+
+
+@pytest.mark.slow
 def test_a_model_that_kills_keras_is_one_line(edgekit: Any, zoo: Path) -> None:
     deadly = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"
     (edgekit.folder / "deadly.py").write_text(deadly)

@@ -13,7 +13,7 @@ import pytest
 import edgekit
 from edgekit.errors import ConversionError, OutputError, SourceError, UsageError
 from edgekit.pruning import ONE_SHOT
-from edgekit_converters.pruning import verdict_latency
+from edgekit_converters.pruning.verdict import latency as verdict_latency
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,8 +8,8 @@ import pytest
 
 import edgekit
 from edgekit.errors import OutputError, SourceError, UsageError
-from edgekit_converters.pruning.checkpoints import Checkpoint, load, save
-from edgekit_converters.pruning.training_settings import TrainingSettings
+from edgekit_converters.pruning.training.checkpoints import Checkpoint, load, save
+from edgekit_converters.pruning.training.settings import TrainingSettings
 
 STATE = Checkpoint(
     facts={"epoch": 2},

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import UsageError
-from edgekit_converters.pruning.channel_graph import ChannelGraph, Group, Left, Weight
-from edgekit_converters.pruning.choose import Plan, Ranking, Target, choose, plan, rank
-from edgekit_converters.pruning.costs import cost
-from edgekit_converters.pruning.ratios import allowed, uniform_counts
-from edgekit_converters.pruning.sensitivity import Curve
+from edgekit_converters.pruning.channels.choose import Plan, Ranking, Target, choose, plan, rank
+from edgekit_converters.pruning.channels.costs import cost
+from edgekit_converters.pruning.channels.graph import ChannelGraph, Group, Left, Weight
+from edgekit_converters.pruning.channels.ratios import allowed, uniform_counts
+from edgekit_converters.pruning.channels.sensitivity import Curve
 
 Kind = Literal["sparsity", "macs", "parameters"]
 

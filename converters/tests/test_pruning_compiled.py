@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit_converters.pruning.compiled import ending, goal, optimizer
-from edgekit_converters.pruning.training_settings import TrainingSettings
+from edgekit_converters.pruning.training.compiled import ending, goal, optimizer
+from edgekit_converters.pruning.training.settings import TrainingSettings
 from edgekit_converters.tensorflow_setup import tensorflow
 
 pytestmark = pytest.mark.slow

@@ -33,7 +33,7 @@ def _removed(graph: Any, random: np.random.Generator) -> Any:
 
 def _zeroed(model: Any, graph: Any, removed: Any) -> None:
     """Set all numbers of the removed channels to zero, in every variable that has some."""
-    from edgekit_converters.pruning.channel_graph import variables_by_path
+    from edgekit_converters.pruning.channels.graph import variables_by_path
 
     variables = variables_by_path(model)
     for weight in graph.weights:
@@ -85,8 +85,8 @@ def _outputs(model: Any, samples: list[Any]) -> list[Any]:
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 100_000))
 def test_a_cut_model_equals_the_original_with_those_channels_zeroed(seed: int) -> None:
-    from edgekit_converters.pruning.cut import cut
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.channels.cut import cut
+    from edgekit_converters.pruning.trace.trace import trace
 
     graphs = _graphs(seed)
     model = graphs.model()
@@ -108,8 +108,8 @@ def test_a_cut_model_equals_the_original_with_those_channels_zeroed(seed: int) -
 
 @pytest.mark.slow
 def test_nothing_removed_is_the_same_model() -> None:
-    from edgekit_converters.pruning.cut import cut
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.channels.cut import cut
+    from edgekit_converters.pruning.trace.trace import trace
 
     graphs = _graphs(3)
     model = graphs.model()
@@ -125,7 +125,7 @@ def test_multiply_adds_are_those_of_the_converted_file(tmp_path: Path) -> None:
     import keras
 
     import edgekit
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     given = keras.Input((16, 16, 3))
     x = keras.layers.Conv2D(8, 3, padding="same")(given)
@@ -146,7 +146,7 @@ def test_multiply_adds_are_those_of_the_converted_file(tmp_path: Path) -> None:
 def test_a_subclassed_model_is_refused_with_the_reason() -> None:
     import keras
 
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     class Own(keras.Model):  # type: ignore[misc]  # of a module without types
         def __init__(self) -> None:
@@ -166,7 +166,7 @@ def test_a_subclassed_model_is_refused_with_the_reason() -> None:
 def test_a_layer_to_skip_that_is_not_there_is_named() -> None:
     import keras
 
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])
     with pytest.raises(UsageError, match="nosuch"):

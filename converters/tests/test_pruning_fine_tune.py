@@ -13,9 +13,9 @@ import pytest
 
 from edgekit.errors import DataError, UsageError
 from edgekit.tensors import TensorSpec
-from edgekit_converters.pruning.fine_tune import fine_tune
-from edgekit_converters.pruning.training_data import TrainingData
-from edgekit_converters.pruning.training_settings import TrainingSettings
+from edgekit_converters.pruning.training.data import TrainingData
+from edgekit_converters.pruning.training.fine_tune import fine_tune
+from edgekit_converters.pruning.training.settings import TrainingSettings
 from edgekit_converters.tensorflow_setup import tensorflow
 
 pytestmark = pytest.mark.slow
@@ -345,7 +345,9 @@ def test_data_larger_than_memory_gives_the_same_weights(
 ) -> None:
     made = []
     for bound in (1 << 30, 1000):
-        monkeypatch.setattr("edgekit_converters.pruning.fine_tune.memory_bound", lambda b=bound: b)
+        monkeypatch.setattr(
+            "edgekit_converters.pruning.training.fine_tune.memory_bound", lambda b=bound: b
+        )
         model = classifier(keras3)
         fine_tune(model, data, TrainingSettings(epochs=1), keras=keras3, report=quiet)
         made.append(model.get_weights())
@@ -359,7 +361,7 @@ def test_a_sample_that_cannot_be_read_is_told_in_one_line(
     x[120] = np.nan
     np.savez(tmp_path / "x.npz", x=x, y=np.arange(200) % 10)
     data = TrainingData.open(str(tmp_path / "x.npz"), IMAGE)
-    monkeypatch.setattr("edgekit_converters.pruning.fine_tune.memory_bound", lambda: 1000)
+    monkeypatch.setattr("edgekit_converters.pruning.training.fine_tune.memory_bound", lambda: 1000)
     with pytest.raises(DataError, match="x.npz: input 'image' has NaN"):
         fine_tune(classifier(keras3), data, TrainingSettings(epochs=1), keras=keras3, report=quiet)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from edgekit.errors import SourceError, UsageError
-from edgekit_converters.pruning.clusters import Clusters, centroids, group
-from edgekit_converters.pruning.holding import Masks, Zeros, one_shot
-from edgekit_converters.pruning.kernels import find_kernels
+from edgekit_converters.pruning.zeros.clusters import Clusters, centroids, group
+from edgekit_converters.pruning.zeros.holding import Masks, Zeros, one_shot
+from edgekit_converters.pruning.zeros.kernels import find_kernels
 from edgekit_converters.tensorflow_setup import tensorflow
 
 

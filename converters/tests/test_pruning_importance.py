@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
 from edgekit.prune_options import from_words
-from edgekit_converters.pruning.channel_graph import ChannelGraph, variables_by_path
-from edgekit_converters.pruning.choose import Target, plan, rank
-from edgekit_converters.pruning.importance import batch_norm, magnitude, taylor
-from edgekit_converters.pruning.sensitivity import sensitivity
-from edgekit_converters.pruning.task_loss import Batch, mean_loss, task_loss
+from edgekit_converters.pruning.channels.choose import Target, plan, rank
+from edgekit_converters.pruning.channels.graph import ChannelGraph, variables_by_path
+from edgekit_converters.pruning.channels.importance import batch_norm, magnitude, taylor
+from edgekit_converters.pruning.channels.sensitivity import sensitivity
+from edgekit_converters.pruning.training.task_loss import Batch, mean_loss, task_loss
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,7 +54,7 @@ def model() -> Any:
 
 @pytest.fixture(scope="module")
 def graph(model: Any) -> ChannelGraph:
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     return trace(model)
 
@@ -99,7 +99,7 @@ def test_batch_norm_importance_is_the_size_of_gamma(model: Any, graph: ChannelGr
 def test_without_a_normalisation_batch_norm_importance_is_magnitude() -> None:
     import keras
 
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     plain = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(5), keras.layers.ReLU(), keras.layers.Dense(2)]
@@ -152,7 +152,7 @@ def with_random_weights(made: Any) -> Any:
 def test_taylor_is_the_squared_derivative_of_the_loss_by_a_gate_before_the_readers() -> None:
     import keras
 
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     layers = keras.layers
     given = keras.Input((6, 6, 2))
@@ -178,7 +178,7 @@ def test_taylor_is_the_squared_derivative_of_the_loss_by_a_gate_before_the_reade
 def test_taylor_of_channels_that_no_kernel_reads_is_by_a_gate_on_what_makes_them() -> None:
     import keras
 
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     layers = keras.layers
     given = keras.Input((4, 3))
@@ -259,7 +259,7 @@ def test_losses_of_several_outputs_add_up() -> None:
 
 
 def test_sensitivity_is_the_loss_of_the_model_that_was_cut(model: Any, graph: ChannelGraph) -> None:
-    from edgekit_converters.pruning.cut import cut
+    from edgekit_converters.pruning.channels.cut import cut
 
     scores = magnitude(model, graph)
     data = batches()
@@ -292,7 +292,7 @@ def test_sensitivity_without_data_is_refused(model: Any, graph: ChannelGraph) ->
 
 
 def test_a_plan_tells_what_the_cut_model_has(model: Any, graph: ChannelGraph) -> None:
-    from edgekit_converters.pruning.cut import cut
+    from edgekit_converters.pruning.channels.cut import cut
 
     ranking = rank(model, graph, importance="taylor", ratios="sensitivity", batches=batches())
     made = plan(ranking, Target(kind="parameters", amount=0.6))
@@ -303,9 +303,9 @@ def test_a_plan_tells_what_the_cut_model_has(model: Any, graph: ChannelGraph) ->
 def test_channels_are_ranked_by_the_loss_of_the_output_that_is_trained(tmp_path: Path) -> None:
     import keras
 
-    from edgekit_converters.pruning.channel_stage import ChannelStage
+    from edgekit_converters.pruning.channels.stage import ChannelStage
     from edgekit_converters.pruning.job import Job
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     layers = keras.layers
     given = keras.Input((5,))

@@ -6,7 +6,7 @@ import pytest
 from edgekit.errors import DataError
 from edgekit.tensors import TensorSpec
 from edgekit_converters import samples
-from edgekit_converters.pruning.judging_data import to_judge_by
+from edgekit_converters.pruning.training.judging_data import to_judge_by
 
 INPUTS = (TensorSpec(name="point", shape=(None, 3), dtype="float32"),)
 

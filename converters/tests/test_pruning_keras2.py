@@ -10,12 +10,12 @@ import pytest
 from edgekit.errors import ConversionError, SourceError, UsageError
 from edgekit.tensors import TensorSpec
 from edgekit_converters import keras_source
-from edgekit_converters.pruning.fine_tune import fine_tune
-from edgekit_converters.pruning.keras2 import compress
-from edgekit_converters.pruning.keras2_quantize import check_quantized
-from edgekit_converters.pruning.keras2_settings import Compressed, Keras2Settings, Stage
-from edgekit_converters.pruning.training_data import TrainingData
-from edgekit_converters.pruning.training_settings import TrainingSettings
+from edgekit_converters.pruning.keras2.compress import compress
+from edgekit_converters.pruning.keras2.quantize import check_quantized
+from edgekit_converters.pruning.keras2.settings import Compressed, Keras2Settings, Stage
+from edgekit_converters.pruning.training.data import TrainingData
+from edgekit_converters.pruning.training.fine_tune import fine_tune
+from edgekit_converters.pruning.training.settings import TrainingSettings
 from edgekit_converters.tensorflow_setup import tensorflow
 
 pytestmark = [

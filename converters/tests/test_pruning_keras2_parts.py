@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit_converters.pruning.keras2_flat import flattened
-from edgekit_converters.pruning.keras2_quantize import check_quantized
-from edgekit_converters.pruning.keras2_settings import Keras2Settings
+from edgekit_converters.pruning.keras2.flat import flattened
+from edgekit_converters.pruning.keras2.quantize import check_quantized
+from edgekit_converters.pruning.keras2.settings import Keras2Settings
 from edgekit_converters.tensorflow_setup import tensorflow
 
 

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.errors import UsageError
-from edgekit_converters.pruning.kernels import Layout
-from edgekit_converters.pruning.masks import (
+from edgekit_converters.pruning.zeros.kernels import Layout
+from edgekit_converters.pruning.zeros.masks import (
     block_mask,
     global_masks,
     magnitude_mask,
     n_of_m_mask,
     share_of_zeros,
 )
-from edgekit_converters.pruning.pattern import checked_sparsity, pattern_of
+from edgekit_converters.pruning.zeros.pattern import checked_sparsity, pattern_of
 
 MATRIX = Layout(inputs=(0,), outputs=(1,))
 IMAGES = Layout(places=(0, 1), inputs=(2,), outputs=(3,))

@@ -71,7 +71,7 @@ def product() -> Any:
 @pytest.fixture(scope="module")
 def begun(product: Any) -> Any:
     """That model in training, its ranges known."""
-    from edgekit_converters.pruning.qat_model import qat_begin
+    from edgekit_converters.pruning.qat.model import qat_begin
 
     qat = qat_begin(product)
     qat.model(_images(), training=True)  # ranges are learned
@@ -91,7 +91,7 @@ def test_no_batch_normalisation_is_left_that_multiplies(begun: Any) -> None:
 
 
 def test_the_model_given_is_not_changed(product: Any) -> None:
-    from edgekit_converters.pruning.qat_model import qat_begin
+    from edgekit_converters.pruning.qat.model import qat_begin
 
     before = [np.array(weight) for weight in product.get_weights()]
     qat = qat_begin(product)
@@ -118,7 +118,7 @@ def test_ranges_stand_behind_fused_activations_not_before(begun: Any) -> None:
 
 
 def test_kernels_in_training_have_at_most_255_values_a_channel_and_biases_any(begun: Any) -> None:
-    from edgekit_converters.pruning.qat_layers import kernel_axes, rounded_kernel
+    from edgekit_converters.pruning.qat.layers import kernel_axes, rounded_kernel
 
     kernel = begun.model.get_layer("conv").kernel
     stored = np.asarray(rounded_kernel(kernel, kernel_axes("Conv2D", 4)))
@@ -131,7 +131,7 @@ def test_kernels_in_training_have_at_most_255_values_a_channel_and_biases_any(be
 
 def test_rounding_is_that_of_the_converter() -> None:
     _keras()
-    from edgekit_converters.pruning.qat_layers import rounded
+    from edgekit_converters.pruning.qat.layers import rounded
 
     values = np.array([-9.0, -0.5, 0.0, 0.02, 0.31, 1.4, 9.0], np.float32)
     scale = (1.5 + 0.6) / 255
@@ -145,7 +145,7 @@ def test_gradients_pass_the_rounding_and_stop_where_values_are_clipped() -> None
     _keras()
     import tensorflow as tf
 
-    from edgekit_converters.pruning.qat_layers import rounded
+    from edgekit_converters.pruning.qat.layers import rounded
 
     values = tf.constant([-2.0, -0.4, 0.3, 2.0])
     with tf.GradientTape() as tape:
@@ -157,8 +157,8 @@ def test_gradients_pass_the_rounding_and_stop_where_values_are_clipped() -> None
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_what_comes_out_is_an_ordinary_model_with_its_ranges(begun: Any, tmp_path: Path) -> None:
     keras = _keras()
-    from edgekit_converters.pruning.qat_model import qat_finish
-    from edgekit_converters.pruning.qat_ranges import read_ranges, save_ranges
+    from edgekit_converters.pruning.qat.model import qat_finish
+    from edgekit_converters.pruning.qat.ranges import read_ranges, save_ranges
 
     model, ranges = qat_finish(begun)
     path = tmp_path / "m.keras"
@@ -213,8 +213,8 @@ def _small(keras: Any) -> Any:
 
 
 def test_zeros_of_a_pruned_model_are_held_in_training() -> None:
-    from edgekit_converters.pruning.holding import Zeros
-    from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
+    from edgekit_converters.pruning.qat.model import qat_begin, qat_finish
+    from edgekit_converters.pruning.zeros.holding import Zeros
 
     model = _small(_keras())
     kernel = model.get_layer("first").kernel
@@ -228,8 +228,8 @@ def test_zeros_of_a_pruned_model_are_held_in_training() -> None:
 
 
 def test_clusters_are_held_in_training_and_last_in_what_comes_out() -> None:
-    from edgekit_converters.pruning.clusters import Clusters
-    from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
+    from edgekit_converters.pruning.qat.model import qat_begin, qat_finish
+    from edgekit_converters.pruning.zeros.clusters import Clusters
 
     qat = qat_begin(_small(_keras()))
     _train_held(qat.model, Clusters(4), 6)
@@ -240,7 +240,7 @@ def test_clusters_are_held_in_training_and_last_in_what_comes_out() -> None:
 
 def test_nested_and_shared_layers_are_trained_in_their_places() -> None:
     keras = _keras()
-    from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
+    from edgekit_converters.pruning.qat.model import qat_begin, qat_finish
 
     part = keras.Sequential(
         [keras.Input((5,)), keras.layers.Dense(4, name="inner"), keras.layers.ReLU()], name="part"
@@ -266,7 +266,7 @@ def test_nested_and_shared_layers_are_trained_in_their_places() -> None:
 
 def test_a_layer_left_alone_trains_in_float_and_is_named() -> None:
     keras = _keras()
-    from edgekit_converters.pruning.qat_model import qat_begin
+    from edgekit_converters.pruning.qat.model import qat_begin
 
     model = _every_product(keras)
     qat = qat_begin(model, skip=["conv", "Dense"])
@@ -278,7 +278,7 @@ def test_a_layer_left_alone_trains_in_float_and_is_named() -> None:
 
 def test_layers_without_an_integer_form_are_named_with_the_reason() -> None:
     keras = _keras()
-    from edgekit_converters.pruning.qat_model import qat_begin
+    from edgekit_converters.pruning.qat.model import qat_begin
 
     model = keras.Sequential(
         [keras.Input((6, 3)), keras.layers.LSTM(4, name="memory"), keras.layers.Dense(2)]
@@ -292,7 +292,7 @@ def test_layers_without_an_integer_form_are_named_with_the_reason() -> None:
 
 def test_a_model_without_kernels_is_refused_and_its_layers_named() -> None:
     keras = _keras()
-    from edgekit_converters.pruning.qat_model import qat_begin
+    from edgekit_converters.pruning.qat.model import qat_begin
 
     model = keras.Sequential([keras.Input((6, 3)), keras.layers.LSTM(4, name="memory")])
     with pytest.raises(SourceError, match=r"no layer of it can train for int8: memory \(LSTM\)"):
@@ -301,7 +301,7 @@ def test_a_model_without_kernels_is_refused_and_its_layers_named() -> None:
 
 def test_a_subclassed_model_is_refused() -> None:
     keras = _keras()
-    from edgekit_converters.pruning.qat_model import qat_begin
+    from edgekit_converters.pruning.qat.model import qat_begin
 
     class Own(keras.Model):  # type: ignore[misc, name-defined]
         def call(self, inputs: Any) -> Any:
@@ -312,7 +312,7 @@ def test_a_subclassed_model_is_refused() -> None:
 
 
 def test_an_unknown_layer_to_skip_is_a_usage_error(product: Any) -> None:
-    from edgekit_converters.pruning.qat_model import qat_begin
+    from edgekit_converters.pruning.qat.model import qat_begin
 
     with pytest.raises(UsageError, match="no layer of that name or type"):
         qat_begin(product, skip=["nothing"])
@@ -320,7 +320,7 @@ def test_an_unknown_layer_to_skip_is_a_usage_error(product: Any) -> None:
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_a_model_of_mixed_precision_trains_for_int8_in_float32(policy: str) -> None:
-    from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
+    from edgekit_converters.pruning.qat.model import qat_begin, qat_finish
 
     keras = _keras()
     layers = keras.layers

@@ -36,8 +36,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A small net of every join, trained for int8: its file, and what it said in training."""
     keras = pytest.importorskip("keras", reason="keras is not installed")
     pytest.importorskip("tensorflow", reason="tensorflow is not installed")
-    from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
-    from edgekit_converters.pruning.qat_ranges import save_ranges
+    from edgekit_converters.pruning.qat.model import qat_begin, qat_finish
+    from edgekit_converters.pruning.qat.ranges import save_ranges
 
     keras.utils.set_random_seed(5)
     layers = keras.layers

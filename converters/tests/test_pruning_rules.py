@@ -25,8 +25,8 @@ def keras() -> Any:
 
 def halved(model: Any) -> tuple[Any, Any, Any]:
     """The graph, every second channel of each group, and the model without them."""
-    from edgekit_converters.pruning.cut import cut
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.channels.cut import cut
+    from edgekit_converters.pruning.trace.trace import trace
 
     graph = trace(model)
     removed = graph.nothing_removed()
@@ -105,7 +105,7 @@ def test_settings_names_and_frozen_layers_are_kept(keras: Any) -> None:
 
 def same_as_zeroed(keras: Any, model: Any) -> Any:
     """The graph of `model` with random weights; its cut half says what it says with zeros."""
-    from edgekit_converters.pruning.channel_graph import variables_by_path
+    from edgekit_converters.pruning.channels.graph import variables_by_path
 
     random = np.random.default_rng(0)
     for variable in model.variables:
@@ -240,7 +240,7 @@ def test_a_layer_that_another_holds_keeps_its_channels(keras: Any) -> None:
         def call(self, x: Any) -> Any:
             return self.layer(x)
 
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     given = keras.Input((4,))
     dense = keras.layers.Dense(4, name="held")

@@ -3,7 +3,7 @@
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit_converters.pruning.schedule import ConstantSparsity, PolynomialDecay, plan
+from edgekit_converters.pruning.zeros.schedule import ConstantSparsity, PolynomialDecay, plan
 
 
 def test_updates_are_due_every_so_often_from_begin_to_end() -> None:

@@ -40,7 +40,7 @@ ALL = {"bid/forward_lstm", "td/dense", "gru", "inner/dense_1", "inner/out"}
 
 
 def cut_groups(model: Any, *skip: str) -> set[str]:
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     names = {group.name for group in trace(model, skip).groups}
     return {"inner/dense_1" if name.startswith("inner/dense") else name for name in names}
@@ -70,7 +70,7 @@ def test_a_skipped_layer_or_what_is_around_it_keeps_its_channels(
 
 
 def test_every_name_that_a_report_prints_can_be_skipped(wrapped: Any) -> None:
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     graph = trace(wrapped)
     names = [layer for group in graph.groups for layer in group.layers]
@@ -78,7 +78,7 @@ def test_every_name_that_a_report_prints_can_be_skipped(wrapped: Any) -> None:
 
 
 def test_a_skipped_layer_that_makes_no_channels_keeps_those_it_takes(keras: Any) -> None:
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.trace.trace import trace
 
     layers = keras.layers
     given = keras.Input((8, 8, 3))
@@ -91,7 +91,7 @@ def test_a_skipped_layer_that_makes_no_channels_keeps_those_it_takes(keras: Any)
 
 
 def test_a_layer_in_two_places_is_skipped_if_one_of_them_is(keras: Any) -> None:
-    from edgekit_converters.pruning.kernels import find_kernels
+    from edgekit_converters.pruning.zeros.kernels import find_kernels
 
     shared = keras.layers.Dense(4, name="shared")
     inner = keras.Sequential([keras.Input((4,)), shared], name="inner")
@@ -102,7 +102,7 @@ def test_a_layer_in_two_places_is_skipped_if_one_of_them_is(keras: Any) -> None:
 
 @pytest.mark.parametrize("name", ["inner", "inner/conv", "Sequential"])
 def test_what_is_in_a_skipped_model_trains_in_float(keras: Any, name: str) -> None:
-    from edgekit_converters.pruning.qat_model import qat_begin
+    from edgekit_converters.pruning.qat.model import qat_begin
 
     layers = keras.layers
     inner = keras.Sequential(
@@ -118,8 +118,8 @@ def test_what_is_in_a_skipped_model_trains_in_float(keras: Any, name: str) -> No
 
 
 def test_what_is_in_a_wrapper_keeps_its_path_through_folding(keras: Any) -> None:
-    from edgekit_converters.pruning.kernels import find_kernels
-    from edgekit_converters.pruning.qat_model import qat_begin
+    from edgekit_converters.pruning.qat.model import qat_begin
+    from edgekit_converters.pruning.zeros.kernels import find_kernels
 
     layers = keras.layers
     inner = keras.Input((5, 3))
@@ -134,9 +134,9 @@ def test_what_is_in_a_wrapper_keeps_its_path_through_folding(keras: Any) -> None
 
 
 def test_all_ways_to_compress_refuse_an_unknown_name_alike(wrapped: Any) -> None:
-    from edgekit_converters.pruning.kernels import find_kernels
-    from edgekit_converters.pruning.qat_model import qat_begin
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.qat.model import qat_begin
+    from edgekit_converters.pruning.trace.trace import trace
+    from edgekit_converters.pruning.zeros.kernels import find_kernels
 
     for begin in (trace, find_kernels, qat_begin):
         with pytest.raises(UsageError, match=r"--skip td/dens: .* did you mean .*td/dense"):
@@ -145,7 +145,7 @@ def test_all_ways_to_compress_refuse_an_unknown_name_alike(wrapped: Any) -> None
 
 def test_a_keras_2_layer_is_skipped_by_the_model_and_the_wrapper_around_it() -> None:
     keras: Any = pytest.importorskip("tf_keras", reason="tf_keras is not installed")
-    from edgekit_converters.pruning.keras2_layers import targets
+    from edgekit_converters.pruning.keras2.layers import targets
 
     layers = keras.layers
     inner = keras.Sequential(
@@ -161,8 +161,8 @@ def test_a_keras_2_layer_is_skipped_by_the_model_and_the_wrapper_around_it() -> 
 
 
 def test_a_cut_leaves_the_weights_of_a_skipped_model_as_they_are(keras: Any) -> None:
-    from edgekit_converters.pruning.cut import cut
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.channels.cut import cut
+    from edgekit_converters.pruning.trace.trace import trace
 
     layers = keras.layers
     inner = keras.Sequential([layers.Dense(8), layers.BatchNormalization()], name="inner")

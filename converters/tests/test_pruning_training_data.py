@@ -12,8 +12,8 @@ from edgekit.data import open_data
 from edgekit.errors import DataError, UsageError
 from edgekit.tensors import TensorSpec
 from edgekit_converters import samples
-from edgekit_converters.pruning.training_data import TrainingData
-from edgekit_converters.pruning.training_labels import fit_labels
+from edgekit_converters.pruning.training.data import TrainingData
+from edgekit_converters.pruning.training.labels import fit_labels
 
 FASHION = Path(edgekit.__file__).parent / "demo_files" / "fashion.npz"
 IMAGE = (TensorSpec(name="image", shape=(None, 28, 28, 1), dtype="float32"),)

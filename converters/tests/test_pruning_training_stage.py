@@ -9,9 +9,9 @@ import pytest
 from edgekit.errors import ConversionError
 from edgekit.prune_options import request_from
 from edgekit.pruning import TRAINING
-from edgekit_converters.pruning import training_stage
-from edgekit_converters.pruning.history import Epoch, History
 from edgekit_converters.pruning.job import Job
+from edgekit_converters.pruning.training import stage as training_stage
+from edgekit_converters.pruning.training.history import Epoch, History
 
 BEFORE = Epoch(number=0, of=3, validation_loss=1.0, seconds=1.0)
 LOST = History(before=BEFORE, epochs=(), best=0, stopped="stopped in epoch 1", is_lost=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import SourceError
-from edgekit_converters.pruning.translate import to_keras3
-from edgekit_converters.pruning.translate_check import check_same
+from edgekit_converters.pruning.translation.check import check_same
+from edgekit_converters.pruning.translation.translate import to_keras3
 from edgekit_converters.tensorflow_setup import tensorflow
 
 pytestmark = pytest.mark.slow

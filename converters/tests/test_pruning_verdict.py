@@ -13,8 +13,8 @@ from edgekit.demo import DATA, MODEL
 from edgekit.errors import MissingDependencyError, VerificationError
 from edgekit.progress import Progress
 from edgekit.prune_verdict import Pair, Verdict
-from edgekit_converters.pruning import verdict_latency
-from edgekit_converters.pruning.verdict import VerdictSettings, verdict
+from edgekit_converters.pruning.verdict import latency as verdict_latency
+from edgekit_converters.pruning.verdict.verdict import VerdictSettings, verdict
 
 QUIET = Progress(total=1, enabled=False)
 

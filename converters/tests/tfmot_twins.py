@@ -23,8 +23,8 @@ import tensorflow_model_optimization as tfmot
 import tf_keras  # noqa: TID253
 
 from edgekit_converters.pruning.callback import pruning_callback
-from edgekit_converters.pruning.holding import Masks
-from edgekit_converters.pruning.schedule import ConstantSparsity, PolynomialDecay
+from edgekit_converters.pruning.zeros.holding import Masks
+from edgekit_converters.pruning.zeros.schedule import ConstantSparsity, PolynomialDecay
 
 sparse = tfmot.sparsity.keras
 STEPS, EPOCHS = 16, 2

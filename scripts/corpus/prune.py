@@ -24,10 +24,10 @@ from edgekit.progress import Progress
 from edgekit.request import ConvertRequest
 from edgekit_converters import keras_source
 from edgekit_converters.convert import convert
-from edgekit_converters.pruning.choose import Target, plan, rank
-from edgekit_converters.pruning.cut import cut
-from edgekit_converters.pruning.trace import trace
-from edgekit_converters.pruning.translate import to_keras3
+from edgekit_converters.pruning.channels.choose import Target, plan, rank
+from edgekit_converters.pruning.channels.cut import cut
+from edgekit_converters.pruning.trace.trace import trace
+from edgekit_converters.pruning.translation.translate import to_keras3
 from edgekit_converters.workers import Workers
 
 

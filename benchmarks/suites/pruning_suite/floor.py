@@ -56,9 +56,9 @@ def narrowest(source: Path, out: Path) -> None:
     """
     import keras
 
-    from edgekit_converters.pruning.choose import choose
-    from edgekit_converters.pruning.cut import cut
-    from edgekit_converters.pruning.trace import trace
+    from edgekit_converters.pruning.channels.choose import choose
+    from edgekit_converters.pruning.channels.cut import cut
+    from edgekit_converters.pruning.trace.trace import trace
 
     keras.utils.set_random_seed(0)
     model = keras.saving.load_model(source)

@@ -20,7 +20,7 @@ from typing import Any
 
 from edgekit._lazy import need
 from edgekit.errors import UsageError
-from edgekit_converters.pruning.holding import Masks
+from edgekit_converters.pruning.zeros.holding import Masks
 
 
 def pruning_callback(

@@ -15,8 +15,8 @@ from edgekit.prune_request import PruneRequest
 from edgekit.quote import first_line
 from edgekit_converters import keras_precision, keras_source, keras_worker, samples
 from edgekit_converters.loaded_model import LoadedModel
-from edgekit_converters.pruning.judging_data import to_judge_by
-from edgekit_converters.pruning.training_data import TrainingData
+from edgekit_converters.pruning.training.data import TrainingData
+from edgekit_converters.pruning.training.judging_data import to_judge_by
 from edgekit_converters.tensorflow_setup import tensorflow
 
 CALIBRATION = 256
@@ -120,7 +120,7 @@ class Job:
         if found.framework == self.framework:
             return found.model
         if found.framework == "tf_keras":
-            from edgekit_converters.pruning.translate import to_keras3
+            from edgekit_converters.pruning.translation.translate import to_keras3
 
             return to_keras3(found.model, name=str(chosen))
         message = f"--teacher {chosen}: a Keras 3 model cannot teach one of Keras 2; give one of 2"
@@ -151,7 +151,7 @@ class Job:
         return told | {"calibrate": str(calibrate)}
 
     def _translate(self) -> None:
-        from edgekit_converters.pruning.translate import to_keras3
+        from edgekit_converters.pruning.translation.translate import to_keras3
 
         tell("translating to Keras 3")
         self.notes.append(

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgekit_converters.pruning.clusters import Clusters
-from edgekit_converters.pruning.compression import Compression, collected
-from edgekit_converters.pruning.fine_tune import Projection
-from edgekit_converters.pruning.history import History
-from edgekit_converters.pruning.holding import Masks, Zeros, one_shot
 from edgekit_converters.pruning.job import Job
-from edgekit_converters.pruning.kernels import Kernel, find_kernels
-from edgekit_converters.pruning.pattern import pattern_of
-from edgekit_converters.pruning.qat_model import qat_begin, qat_finish
+from edgekit_converters.pruning.qat.model import qat_begin, qat_finish
 from edgekit_converters.pruning.skipped_names import layers_within
-from edgekit_converters.pruning.training_stage import train
+from edgekit_converters.pruning.training.fine_tune import Projection
+from edgekit_converters.pruning.training.history import History
+from edgekit_converters.pruning.training.stage import train
+from edgekit_converters.pruning.zeros.clusters import Clusters
+from edgekit_converters.pruning.zeros.compression import Compression, collected
+from edgekit_converters.pruning.zeros.holding import Masks, Zeros, one_shot
+from edgekit_converters.pruning.zeros.kernels import Kernel, find_kernels
+from edgekit_converters.pruning.zeros.pattern import pattern_of
 
 
 def compress(job: Job, folder: Path, digest: str) -> Compression:

@@ -21,8 +21,8 @@ from edgekit.pruning import TRAINING, checkpoint_of, warnings_of
 from edgekit_converters.pruning.original import is_path, original
 from edgekit_converters.pruning.target_reached import reached, with_cut
 from edgekit_converters.pruning.target_search import Chosen, TargetSearch
-from edgekit_converters.pruning.training_stage import LINE
-from edgekit_converters.pruning.verdict import VerdictSettings, verdict
+from edgekit_converters.pruning.training.stage import LINE
+from edgekit_converters.pruning.verdict.verdict import VerdictSettings, verdict
 from edgekit_converters.publish import publish
 from edgekit_converters.workers import Workers
 from edgekit_converters.workspace import workspace

@@ -13,15 +13,15 @@ from edgekit.errors import CrashError
 from edgekit.keras_file import PRUNED_MEMBER
 from edgekit.keras_weights import PRUNED_ATTRIBUTE
 from edgekit_converters.pruning import saved_plan
-from edgekit_converters.pruning.channel_stage import ChannelStage, Kind
-from edgekit_converters.pruning.compression import Compression
+from edgekit_converters.pruning.channels.stage import ChannelStage, Kind
 from edgekit_converters.pruning.job import Job, save_checked
-from edgekit_converters.pruning.keras2_stages import compress as compress_keras2
+from edgekit_converters.pruning.keras2.stages import compress as compress_keras2
 from edgekit_converters.pruning.keras3_stages import check, compress
 from edgekit_converters.pruning.member import add_members
-from edgekit_converters.pruning.qat_ranges import ranges_member
+from edgekit_converters.pruning.qat.ranges import ranges_member
 from edgekit_converters.pruning.saved_plan import SavedPlan
-from edgekit_converters.pruning.training_stage import trained_output
+from edgekit_converters.pruning.training.stage import trained_output
+from edgekit_converters.pruning.zeros.compression import Compression
 
 _jobs: list[Job] = []
 _channels: list[ChannelStage] = []

@@ -12,8 +12,8 @@ import numpy as np
 
 from edgekit.errors import SourceError
 from edgekit.pruning import PLAN
-from edgekit_converters.pruning.channel_graph import Mask
-from edgekit_converters.pruning.checkpoints import another_job
+from edgekit_converters.pruning.channels.graph import Mask
+from edgekit_converters.pruning.training.checkpoints import another_job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ from edgekit.prune_choices import Target
 from edgekit.prune_request import PruneRequest
 from edgekit.request import ConvertRequest
 from edgekit_converters.convert import convert
-from edgekit_converters.pruning.channel_stage import Kind
+from edgekit_converters.pruning.channels.stage import Kind
 from edgekit_converters.pruning.reach import reach
-from edgekit_converters.pruning.verdict import Quiet
-from edgekit_converters.pruning.verdict_latency import measure
+from edgekit_converters.pruning.verdict.latency import measure
+from edgekit_converters.pruning.verdict.verdict import Quiet
 from edgekit_converters.workers import Workers
 
 _SECONDS = 1.0
@@ -33,7 +33,7 @@ class Chosen:
     target: Target
     kind: Kind
     amount: float
-    """As `edgekit_converters.pruning.choose.Target` wants it."""
+    """As `edgekit_converters.pruning.channels.choose.Target` wants it."""
     asked: float
     reached: float
     original: float | None = None

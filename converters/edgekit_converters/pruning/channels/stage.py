@@ -1,0 +1,131 @@
+"""Cut channels out of a model: rank them once, plan as often as needed, cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from edgekit.child_main import tell
+from edgekit.errors import EdgekitError, UsageError
+from edgekit_converters.pruning.channels.choose import Plan, Ranking, Target, plan, rank
+from edgekit_converters.pruning.channels.cut import cut
+from edgekit_converters.pruning.channels.graph import ChannelGraph, Mask
+from edgekit_converters.pruning.job import Job
+from edgekit_converters.pruning.trace.trace import trace
+from edgekit_converters.pruning.training.compiled import goal
+from edgekit_converters.pruning.training.labels import fit_labels
+from edgekit_converters.pruning.training.stage import settings_of
+from edgekit_converters.pruning.training.task_loss import Batch
+from edgekit_converters.pruning.zeros.kernels import find_kernels
+
+Kind = Literal["sparsity", "macs", "parameters"]
+
+RANKED_ON = 512
+"""So many training samples tell which channels matter, and how sensitive a group is."""
+_RANKED_AT_ONCE = 32
+_REASONS = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class ChannelStage:
+    """What can be cut from the model of a job, and what was chosen."""
+
+    job: Job
+    graph: ChannelGraph
+    ranking: Ranking | None = None
+
+    @classmethod
+    def open(cls, job: Job) -> ChannelStage:
+        """Find the channels.
+
+        Raises:
+            SourceError: the model's layers cannot be seen.
+            UsageError: ``--skip`` names no layer, or nothing can be cut.
+        """
+        tell("finding the channels")
+        graph = trace(job.model, job.request.skip)
+        if not graph.groups:
+            raise _nothing_to_cut(job, graph)
+        return cls(job=job, graph=graph)
+
+    def plan(self, kind: Kind, amount: float) -> Plan:
+        """What goes for a target.
+
+        Raises:
+            UsageError: it cannot be met, nothing can be cut, or data or a loss is missing.
+        """
+        request = self.job.request
+        if self.ranking is None:
+            tell("ranking the channels")
+            needs_data = request.importance == "taylor" or request.ratios == "sensitivity"
+            self.ranking = rank(
+                self.job.model,
+                self.graph,
+                importance=request.importance,
+                ratios=request.ratios,
+                multiple_of=request.multiple_of,
+                report=tell,
+                **(self._data() if needs_data else {}),
+            )
+        return plan(self.ranking, Target(kind=kind, amount=amount))
+
+    def cut(self, removed: Mask) -> Any:
+        """The model without the channels `removed`."""
+        tell("cutting")
+        return cut(self.job.model, self.graph, removed)
+
+    def cuts(self, removed: Mask) -> list[dict[str, Any]]:
+        """Groups as they were and are, for the result."""
+        return [
+            {
+                "name": group.name,
+                "layers": list(group.layers),
+                "kind": group.kind,
+                "before": len(group.channels),
+                "after": int(np.count_nonzero(~removed[group.channels])),
+            }
+            for group in self.graph.groups
+        ]
+
+    def _data(self) -> dict[str, Any]:
+        """Batches of training data, and the loss, as `rank` takes them."""
+        data = self.job.data
+        assert data is not None
+        aim = goal(
+            self.job.model, settings_of(self.job.request), self.job.keras, name=self.job.name
+        )
+        chosen = np.random.default_rng(0).permutation(data.train)[:RANKED_ON]
+        output = self.job.model.outputs[aim.output]
+        labels = fit_labels(
+            data.labels,
+            aim.family,
+            tuple(output.shape),
+            ours=data.dataset.class_names,
+            models=data.class_names,
+            source=data.text,
+        )
+        batches: list[Batch] = []
+        for start in range(0, len(chosen), _RANKED_AT_ONCE):
+            rows = np.sort(chosen[start : start + _RANKED_AT_ONCE])
+            arrays = data.samples(rows)
+            batches.append((arrays[0] if len(arrays) == 1 else list(arrays), labels[rows]))
+        outputs = range(len(self.job.model.outputs))
+        return {
+            "batches": batches,
+            "loss": [aim.loss if output == aim.output else None for output in outputs],
+        }
+
+
+def _nothing_to_cut(job: Job, graph: ChannelGraph) -> UsageError:
+    """Why, and what may be done instead; of kernels single weights can become zero."""
+    reasons = "; ".join(f"{left.layer}: {left.reason}" for left in graph.left[:_REASONS])
+    why = f" ({reasons})" if reasons else ""
+    try:
+        find_kernels(job.model, job.request.skip)
+    except EdgekitError:
+        advice = "it has no weights that pruning could take"
+    else:
+        advice = "try --method unstructured --sparsity 50%"
+    return UsageError(f"{job.name}: no channel can be cut{why}; {advice}")

@@ -1,0 +1,1 @@
+"""Quantization-aware training of Keras 3 models, and the ranges it learns."""

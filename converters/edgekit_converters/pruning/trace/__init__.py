@@ -1,0 +1,1 @@
+"""Follow channels through a model, call by call."""

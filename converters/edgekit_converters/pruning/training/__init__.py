@@ -1,0 +1,1 @@
+"""Fine-tuning: data, labels, loss, epochs, checkpoints, teacher."""

@@ -1,0 +1,134 @@
+"""Labels made fit for a loss: class numbers, one-hot rows, zeros and ones, or numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import DataError
+from edgekit.quote import first_line
+from edgekit.task import class_numbers, is_one_hot, match_classes
+from edgekit_converters.pruning.training.compiled import Family
+
+Array = NDArray[Any]
+
+
+def fit_labels(
+    labels: Array,
+    family: Family,
+    output: Sequence[int | None],
+    *,
+    ours: Sequence[str] | None = None,
+    models: Sequence[str] = (),
+    source: str = "data",
+) -> Array:
+    """`labels` as the loss wants them for an output of the shape `output`.
+
+    Args:
+        labels: ``(samples,)`` or ``(samples, …)``, as the data has them.
+        family: what the loss takes.
+        output: shape of the model's output, batch first.
+        ours: names of the data's classes, in the order of their numbers.
+        models: names of the model's classes, where they are known.
+        source: the data's text, the subject of every message.
+
+    Returns:
+        int32 ``(samples, …)`` for class numbers, else float32 of the shape of the output.
+
+    Raises:
+        DataError: they are no classes of the model, or not as many numbers as the output has.
+    """
+    try:
+        if family == "sparse":
+            return _numbers(labels, output, match_classes(ours, models))
+        if family == "categorical":
+            return _shares(labels, output, match_classes(ours, models))
+        if family == "binary":
+            return _zeros_and_ones(labels, output, match_classes(ours, models))
+        return _values(labels, output)
+    except DataError as error:
+        message = f"{source}: {first_line(error)}"
+        raise DataError(message) from error
+
+
+def _numbers(labels: Array, output: Sequence[int | None], order: list[int] | None) -> Array:
+    classes = output[-1]
+    if classes == 1:
+        message = (
+            "labels: the model gives one number a sample, not one for each class; "
+            "give --loss binary_crossentropy, or a loss for numbers"
+        )
+        raise DataError(message)
+    if labels.ndim == len(output) and labels.shape[-1] == classes and _are_shares(labels):
+        labels = np.argmax(labels, axis=-1)
+    elif labels.ndim == len(output) and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    if labels.ndim != len(output) - 1:
+        message = (
+            f"labels: have shape {labels.shape[1:]} for each sample, the model gives "
+            f"{tuple(output[1:])}; give class numbers"
+        )
+        raise DataError(message)
+    flat = class_numbers(labels.reshape(-1), classes, order)
+    return np.asarray(flat.reshape(labels.shape), np.int32)
+
+
+def _shares(labels: Array, output: Sequence[int | None], order: list[int] | None) -> Array:
+    classes = output[-1]
+    if labels.ndim == len(output) and labels.shape[-1] == classes and order is None:
+        if labels.dtype.kind == "f" and (labels.min() < 0 or labels.max() > 1):
+            low, high = labels.min(), labels.max()
+            message = f"labels: go from {low:g} to {high:g}; give shares within 0..1"
+            raise DataError(message)
+        return np.asarray(labels, np.float32)
+    numbers = _numbers(labels, output, order)
+    return np.eye(classes or int(numbers.max()) + 1, dtype=np.float32)[numbers]
+
+
+def _zeros_and_ones(labels: Array, output: Sequence[int | None], order: list[int] | None) -> Array:
+    width = output[-1]
+    if len(output) == 2 and width != 1 and (labels.ndim == 1 or is_one_hot(labels)):
+        return _shares(labels, output, order)
+    if width == 1 and is_one_hot(labels) and labels.shape[1] == 2:
+        labels = np.argmax(labels, axis=1)
+    if order is not None and labels.ndim == 1:
+        labels = class_numbers(labels, 2, order)
+    made = _values(labels, output)
+    if made.min() < 0 or made.max() > 1:
+        message = (
+            f"labels: go from {made.min():g} to {made.max():g}, and the loss takes 0 and 1; "
+            "check the labels, or give another --loss"
+        )
+        raise DataError(message)
+    return made
+
+
+def _values(labels: Array, output: Sequence[int | None]) -> Array:
+    wanted = tuple(output[1:])
+    found = tuple(labels.shape[1:])
+    if len(found) == len(wanted) - 1 and wanted[-1:] == (1,):
+        labels = labels[..., np.newaxis]
+        found = tuple(labels.shape[1:])
+    matches = len(found) == len(wanted) and all(
+        w is None or w == f for w, f in zip(wanted, found, strict=True)
+    )
+    if not matches:
+        message = (
+            f"labels: have shape {found} for each sample, the model gives {wanted}; "
+            "give labels of that shape, or a --loss for classes"
+        )
+        raise DataError(message)
+    made = np.asarray(labels, np.float32)
+    if not np.isfinite(made).all():
+        message = "labels: have NaN or infinite values; clean the data"
+        raise DataError(message)
+    return made
+
+
+def _are_shares(labels: Array) -> bool:
+    return labels.shape[-1] > 1 and bool(
+        np.isin(labels, (0, 1)).all() and (labels.sum(axis=-1) == 1).all()
+    )

@@ -1,0 +1,1 @@
+"""Keras 2 models as Keras 3 models that compute the same."""

@@ -1,0 +1,1 @@
+"""What pruning changed: files of both models side by side."""

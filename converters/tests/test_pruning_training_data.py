@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import edgekit
 from edgekit.data import open_data
@@ -88,6 +89,32 @@ def test_a_large_test_set_is_written_in_a_bounded_memory(
         assert np.array_equal(arrays["image"], data.tested.batch(data.test)["image"])
         assert arrays["y"].tolist() == (np.arange(count) % 10).tolist()
         assert most < arrays["image"].nbytes / 2, most
+
+
+def folder_of(root: Path, **counts: int) -> str:
+    """Images in a folder for each class, of one brightness a class."""
+    for value, (name, count) in enumerate(counts.items(), ord("a")):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = np.full((28, 28), value + number, np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return str(root)
+
+
+def test_classes_of_the_verdict_have_the_numbers_of_the_training(tmp_path: Path) -> None:
+    train = folder_of(tmp_path / "train", bird=6, cat=6, dog=6)
+    test = folder_of(tmp_path / "test", cat=4, dog=7)
+    data = TrainingData.open(train, IMAGE, test=test)
+    again = open_data(str(data.save_test(tmp_path / "test.npz")), IMAGE)
+    assert again.labels is not None
+    assert again.labels.tolist() == [1] * 4 + [2] * 7
+
+
+def test_a_class_that_only_the_verdict_has_is_refused(tmp_path: Path) -> None:
+    train = folder_of(tmp_path / "train", cat=6, dog=6)
+    test = folder_of(tmp_path / "test", dog=6, eel=5)
+    with pytest.raises(DataError, match=rf"--test {test}: .* no class 'eel'; .* are cat, dog;"):
+        TrainingData.open(train, IMAGE, test=test)
 
 
 def test_random_numbers_teach_nothing() -> None:
@@ -211,10 +238,3 @@ def test_class_numbers_are_no_values_of_ten_outputs() -> None:
         DataError, match=r"have shape \(\) for each sample, the model gives \(10,\)"
     ):
         fit_labels(np.array([0, 1]), "values", (None, 10))
-
-
-def test_folders_are_matched_with_the_classes_of_the_model_by_name() -> None:
-    made = fit_labels(
-        np.array([0, 1]), "sparse", (None, 3), ours=["cat", "dog"], models=["dog", "owl", "cat"]
-    )
-    assert made.tolist() == [2, 0]

@@ -98,14 +98,7 @@ class ChannelStage:
         )
         chosen = np.random.default_rng(0).permutation(data.train)[:RANKED_ON]
         output = self.job.model.outputs[aim.output]
-        labels = fit_labels(
-            data.labels,
-            aim.family,
-            tuple(output.shape),
-            ours=data.dataset.class_names,
-            models=data.class_names,
-            source=data.text,
-        )
+        labels = fit_labels(data.labels, aim.family, tuple(output.shape), source=data.text)
         batches: list[Batch] = []
         for start in range(0, len(chosen), _RANKED_AT_ONCE):
             rows = np.sort(chosen[start : start + _RANKED_AT_ONCE])

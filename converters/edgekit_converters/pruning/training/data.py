@@ -15,6 +15,7 @@ from edgekit.data_checks import PixelRange, check
 from edgekit.data_source import ArrayColumn, Source
 from edgekit.errors import DataError
 from edgekit.preprocess import Preprocess, decided, for_inputs
+from edgekit.quote import first_line
 from edgekit.task import class_numbers, match_classes
 from edgekit.tensors import TensorSpec
 from edgekit_converters.pruning.training.overlap import check_places, check_samples
@@ -42,8 +43,6 @@ class TrainingData:
     """Of the verdict: the same data, or those that were given for it."""
     test: Rows
     """Rows of `tested`; none of them is in `train` or `validation`."""
-    class_names: tuple[str, ...] = ()
-    """The model's own, where they are known."""
     preprocess: Mapping[str, Preprocess]
     """By input name: what was done to the data."""
     warnings: tuple[str, ...] = ()
@@ -58,7 +57,6 @@ class TrainingData:
         test: str | None = None,
         seed: int = 0,
         pixel_range: PixelRange | None = None,
-        class_names: Sequence[str] = (),
     ) -> TrainingData:
         """Open what `text` names, look at some of it, and part it.
 
@@ -72,10 +70,10 @@ class TrainingData:
             test: data for the verdict alone.
             seed: of the parting.
             pixel_range: what the model takes, as `edgekit.data_checks.check` wants it.
-            class_names: of the model, where they are known.
 
         Raises:
-            DataError: random numbers, no labels, too few samples, or samples that do not fit.
+            DataError: random numbers, no labels, too few samples, samples that do not fit, or a
+                class that is only in `test`.
             UsageError: `preprocess` names an unknown input or step; `test` is `text` again, or a
                 copy of it.
         """
@@ -90,6 +88,7 @@ class TrainingData:
         else:
             tested, more = _open("--test", test, inputs, steps, pixel_range)
             warnings += more + check_samples(dataset, tested)
+            _order(tested, dataset)
             judged = np.arange(len(tested), dtype=np.intp)
         validation = _share(dataset, rows, VALIDATION_SHARE, seed)
         return cls(
@@ -98,7 +97,6 @@ class TrainingData:
             validation=validation,
             tested=tested,
             test=judged,
-            class_names=tuple(class_names),
             preprocess=steps,
             warnings=warnings,
         )
@@ -134,6 +132,7 @@ class TrainingData:
         """Write the samples of the verdict, prepared, and their labels: an ``.npz`` like any DATA.
 
         Whoever reads it gives ``--preprocess none``, since the samples went through it already.
+        Classes have the numbers that training gave them, by name: a folder may lack some.
 
         Raises:
             DataError: one cannot be read.
@@ -142,7 +141,7 @@ class TrainingData:
         called = next(word for word in ("y", "labels", "targets") if word not in names)
         labels = self.tested.labels
         assert labels is not None
-        order = match_classes(self.tested.class_names, self.class_names)
+        order = _order(self.tested, self.dataset)
         if order is not None:
             labels = class_numbers(labels, None, order)
         save_rows(self.tested, self.test, path, {called: labels[self.test]})
@@ -160,19 +159,28 @@ def _open(
     if dataset.is_random:
         message = f"{option} {text}: nothing can be learned from random numbers; give real samples"
         raise DataError(message)
+    purpose = "fine-tuning" if option == "--data" else "the verdict"
     if dataset.labels is None:
         message = (
-            f"{text}: has no labels, and fine-tuning needs them; "
+            f"{text}: has no labels, and {purpose} needs them; "
             "add an array y, a column label, or a sub-folder for each class"
         )
         raise DataError(message)
     if len(dataset) < FEWEST:
         message = (
-            f"{text}: has {len(dataset)} samples, and fine-tuning needs at least {FEWEST}, some of "
-            "which are set aside to validate; give more"
+            f"{text}: has {len(dataset)} samples, and {purpose} needs at least {FEWEST}; give more"
         )
         raise DataError(message)
     return dataset, check_some(dataset, inputs, steps, pixel_range)
+
+
+def _order(tested: Dataset, trained: Dataset) -> list[int] | None:
+    """The number in `trained` of each class of `tested`; None where classes have no names."""
+    try:
+        return match_classes(tested.class_names, trained.class_names or ())
+    except DataError as error:
+        message = f"--test {tested.text}: {first_line(error)}"
+        raise DataError(message) from error
 
 
 def check_some(

@@ -99,14 +99,7 @@ def fine_tune(
         message = f"{name}: all of its layers are frozen; set trainable=True and save it again"
         raise UsageError(message)
     shape = _output_shape(trainer, data)
-    labels = fit_labels(
-        data.labels,
-        aim.family,
-        shape,
-        ours=data.dataset.class_names,
-        models=data.class_names,
-        source=data.text,
-    )
+    labels = fit_labels(data.labels, aim.family, shape, source=data.text)
     fixed = {spec.shape[0] for spec in data.dataset.inputs if spec.shape} - {None}
     feed = Feed(
         data,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import DataError
 from edgekit.quote import first_line
-from edgekit.task import class_numbers, is_one_hot, match_classes
+from edgekit.task import class_numbers, is_one_hot
 from edgekit_converters.pruning.training.compiled import Family
 
 Array = NDArray[Any]
@@ -21,8 +21,6 @@ def fit_labels(
     family: Family,
     output: Sequence[int | None],
     *,
-    ours: Sequence[str] | None = None,
-    models: Sequence[str] = (),
     source: str = "data",
 ) -> Array:
     """`labels` as the loss wants them for an output of the shape `output`.
@@ -31,8 +29,6 @@ def fit_labels(
         labels: ``(samples,)`` or ``(samples, …)``, as the data has them.
         family: what the loss takes.
         output: shape of the model's output, batch first.
-        ours: names of the data's classes, in the order of their numbers.
-        models: names of the model's classes, where they are known.
         source: the data's text, the subject of every message.
 
     Returns:
@@ -43,18 +39,18 @@ def fit_labels(
     """
     try:
         if family == "sparse":
-            return _numbers(labels, output, match_classes(ours, models))
+            return _numbers(labels, output)
         if family == "categorical":
-            return _shares(labels, output, match_classes(ours, models))
+            return _shares(labels, output)
         if family == "binary":
-            return _zeros_and_ones(labels, output, match_classes(ours, models))
+            return _zeros_and_ones(labels, output)
         return _values(labels, output)
     except DataError as error:
         message = f"{source}: {first_line(error)}"
         raise DataError(message) from error
 
 
-def _numbers(labels: Array, output: Sequence[int | None], order: list[int] | None) -> Array:
+def _numbers(labels: Array, output: Sequence[int | None]) -> Array:
     classes = output[-1]
     if classes == 1:
         message = (
@@ -72,30 +68,28 @@ def _numbers(labels: Array, output: Sequence[int | None], order: list[int] | Non
             f"{tuple(output[1:])}; give class numbers"
         )
         raise DataError(message)
-    flat = class_numbers(labels.reshape(-1), classes, order)
+    flat = class_numbers(labels.reshape(-1), classes, None)
     return np.asarray(flat.reshape(labels.shape), np.int32)
 
 
-def _shares(labels: Array, output: Sequence[int | None], order: list[int] | None) -> Array:
+def _shares(labels: Array, output: Sequence[int | None]) -> Array:
     classes = output[-1]
-    if labels.ndim == len(output) and labels.shape[-1] == classes and order is None:
+    if labels.ndim == len(output) and labels.shape[-1] == classes:
         if labels.dtype.kind == "f" and (labels.min() < 0 or labels.max() > 1):
             low, high = labels.min(), labels.max()
             message = f"labels: go from {low:g} to {high:g}; give shares within 0..1"
             raise DataError(message)
         return np.asarray(labels, np.float32)
-    numbers = _numbers(labels, output, order)
+    numbers = _numbers(labels, output)
     return np.eye(classes or int(numbers.max()) + 1, dtype=np.float32)[numbers]
 
 
-def _zeros_and_ones(labels: Array, output: Sequence[int | None], order: list[int] | None) -> Array:
+def _zeros_and_ones(labels: Array, output: Sequence[int | None]) -> Array:
     width = output[-1]
     if len(output) == 2 and width != 1 and (labels.ndim == 1 or is_one_hot(labels)):
-        return _shares(labels, output, order)
+        return _shares(labels, output)
     if width == 1 and is_one_hot(labels) and labels.shape[1] == 2:
         labels = np.argmax(labels, axis=1)
-    if order is not None and labels.ndim == 1:
-        labels = class_numbers(labels, 2, order)
     made = _values(labels, output)
     if made.min() < 0 or made.max() > 1:
         message = (

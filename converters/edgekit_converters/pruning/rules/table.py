@@ -31,17 +31,17 @@ from edgekit_converters.pruning.trace.call import Call, Rule
 from edgekit_converters.pruning.trace.values import Value
 
 RULES = (
-    "rules_dense",
-    "rules_convolution",
-    "rules_elementwise",
-    "rules_normalization",
-    "rules_merge",
-    "rules_shape",
-    "rules_recurrent",
-    "rules_attention",
-    "rules_wrapper",
-    "rules_operations",
-    "trace_model",
+    "rules.dense",
+    "rules.convolution",
+    "rules.elementwise",
+    "rules.normalization",
+    "rules.merge",
+    "rules.shape",
+    "rules.recurrent",
+    "rules.attention",
+    "rules.wrapper",
+    "rules.operations",
+    "trace.model",
 )
 _TABLE: dict[str, Rule] = {}
 AnyRule = TypeVar("AnyRule", bound=Rule)

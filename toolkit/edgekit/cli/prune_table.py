@@ -149,7 +149,7 @@ def _training(pruned: Pruned, *, verbose: bool) -> Iterator[str]:
     if pruned.best is not None and best is not last[-1]:
         told += f", best in epoch {best.epoch}{f' of {best.stage}' if len(stages) > 1 else ''}"
     if pruned.stopped:
-        told += f"; stopped: {pruned.stopped}"
+        told += f"; {pruned.stopped}"
     yield from _wrapped("trained", told)
     if verbose:
         for record in epochs:

@@ -1,4 +1,6 @@
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -46,3 +48,34 @@ def test_a_file_as_large_as_it_is_prunes_nothing(
     said = f"--size {asked}: prunes nothing: the TFLite file of the model has 5,000 bytes; ask"
     with pytest.raises(UsageError, match=said):
         search(tmp_path, size=asked).choose(0)
+
+
+def test_a_latency_out_of_reach_tells_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "made.tflite"
+
+    class Times:
+        ratios = iter([0.77, 0.85])
+
+        def ratio(self, *_: Path) -> tuple[Any, str]:
+            return SimpleNamespace(value=next(self.ratios)), ""
+
+    class Narrowest:
+        left = 3
+
+        def call(self, *_: str, **asked: Any) -> None:
+            self.left -= 1
+            if not self.left:
+                message = "--macs 1%: cannot be reached: 2 % remain"
+                raise UsageError(message)
+
+    times = Times()
+    monkeypatch.setattr(TargetSearch, "_file", lambda *_: made)
+    monkeypatch.setattr("edgekit_converters.pruning.target_search.measure", lambda *_, **__: times)
+    searched = replace(search(tmp_path, latency="0.6x"), child=cast(Any, Narrowest()))
+    said = (
+        r"--latency 0.6x: the nearest that was reached is 0.770x, with \d+% of the multiply-adds;"
+    )
+    with pytest.raises(UsageError, match=said):
+        searched.choose(1_000)

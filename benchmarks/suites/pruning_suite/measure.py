@@ -16,6 +16,8 @@ from .tasks import Task
 
 PRECISIONS = ("float32", "int8")
 BENCH_SECONDS = "3"
+CUT = ("structured", "faster")
+"""Kinds of results whose channels are cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ class Result:
     task: str
     about: str
     kind: str
-    """``structured``, ``zeros``, or ``clusters``."""
+    """``structured``, ``faster``, ``zeros``, or ``clusters``."""
     options: str
     """Of ``edgekit prune``, without the data and the training."""
     samples: int

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .bars import LEAST_CUT, MOST_GZIP, MOST_LOST, MOST_LOST_WITH_ZEROS, Miss
 from .floor import Floor
-from .measure import Pair, Result, Span
+from .measure import CUT, Pair, Result, Span
 from .numbers import signed
 
 BEGIN = "<!-- measured: begin; written by benchmarks/suites/pruning.py -->"
@@ -34,8 +34,8 @@ def tables(
     """Both tables, what is missed, and where it was measured, as Markdown."""
     first = results[0]
     doubts = sorted({doubt for result in results for doubt in result.doubts})
-    structured = [result for result in results if result.kind == "structured"]
-    others = [result for result in results if result.kind != "structured"]
+    structured = [result for result in results if result.kind in CUT]
+    others = [result for result in results if result.kind not in CUT]
     parts = [
         f"Measured {date} on {first.cpu}, {first.runtime}, one thread; p50 with the files of both "
         "models in turn, in nine fresh processes. In brackets: 95 % intervals."
@@ -55,7 +55,7 @@ def tables(
 
 
 def structured_table(results: Sequence[Result]) -> str:
-    """Channels cut to half of the multiply-adds: what became of files, times and accuracy."""
+    """Channels cut, to half of the multiply-adds or further: files, times and accuracy."""
     rows = [
         "| model | multiply-adds | file | bytes | p50 | accuracy | difference, points |",
         "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
@@ -63,7 +63,8 @@ def structured_table(results: Sequence[Result]) -> str:
     for result in results:
         for pair in result.pairs:
             is_first = pair is result.pairs[0]
-            name = f"**{result.task}**: {result.about}" if is_first else ""
+            what = f": {result.about}" if result.kind == "structured" else f" `{result.options}`"
+            name = f"**{result.task}**{what}" if is_first else ""
             macs = f"{_count(result.macs[0])} → {_share(result.macs)}" if is_first else ""
             cells = [name, macs, pair.precision, _bytes(pair.size_bytes), _times(pair)]
             rows.append("| " + " | ".join([*cells, *_accuracy(pair)]) + " |")
@@ -89,7 +90,7 @@ def zeros_table(results: Sequence[Result]) -> str:
 def misses_table(misses: Sequence[Miss], floors: Mapping[str, Sequence[Floor]]) -> str:
     """What is not reached, beside what no pruning can take."""
     rows = [
-        "| not reached | file | what | with two channels left in every group |",
+        "| not reached | file | what | with 2, 8 or 16 channels left in every group |",
         "| --- | --- | --- | --- |",
     ]
     for task, kind, precision in dict.fromkeys((m.task, m.kind, m.precision) for m in misses):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import bars
-from .measure import Pair, Result
+from .measure import CUT, Pair, Result
 
 COLOURS = {"float32": "#1f6fb4", "int8": "#d9730d"}
 APART = 0.17
@@ -29,7 +29,7 @@ def plot(results: Sequence[Result], path: Path) -> None:
 
     mpl.rcParams.update({"font.size": 9, "axes.edgecolor": "#999999", "text.color": INK})
     structured = [result for result in results if result.kind == "structured"]
-    zeros = [result for result in results if result.kind != "structured"]
+    zeros = [result for result in results if result.kind not in CUT]
     heights = [len(results) for results in (structured, zeros) if results]
     figure, grid = pyplot.subplots(
         len(heights),

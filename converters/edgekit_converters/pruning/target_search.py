@@ -23,7 +23,11 @@ _SECONDS = 1.0
 """Of samples for each file, at each try."""
 _VARIES_BYTES = 192
 """The trained model's file may take so many more than the one that was tried: the numbers in its
-manifest are others, and what holds them is a multiple of 64."""
+manifest are others."""
+
+
+class _OutOfReachError(UsageError):
+    """So little cannot be left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +119,7 @@ class TargetSearch:
     def _by_latency(self) -> Chosen:
         assert self.request.latency is not None
         original = self._file(self.original, "original")
+        measured: list[tuple[float, float]] = []
 
         def ratio_of(share: float) -> float:
             made = self._attempt("macs", share)
@@ -126,11 +131,19 @@ class TargetSearch:
                 message = f"--latency {self.request.latency:g}x: cannot be measured: {reason}"
                 raise UsageError(message)
             self.progress.record(f"{share:.0%} of the multiply-adds: {ratio.value:.3f}x")
+            measured.append((ratio.value, share))
             return ratio.value
 
-        found = reach(self.request.latency, ratio_of, whole=1.0)
-        if not found.met:
-            self._refuse(f"{found.value:.3f}x", "a larger ratio")
+        try:
+            found = reach(self.request.latency, ratio_of, whole=1.0)
+            is_met = found.met
+        except _OutOfReachError:  # narrow layers may take longer than wide ones
+            if not measured:
+                raise
+            is_met = False
+        if not is_met:
+            value, share = min(measured)
+            self._refuse(f"{value:.3f}x, with {share:.0%} of the multiply-adds", "a larger ratio")
         return Chosen(
             target="latency",
             kind="macs",
@@ -160,7 +173,7 @@ class TargetSearch:
                 raise  # nothing can be cut at all, or a loss is missing
             asked = self.request.target_asked
             message = f"{asked}: out of reach, even with one channel left everywhere; ask for more"
-            raise UsageError(message) from error
+            raise _OutOfReachError(message) from error
         return self._file(tried, tried.stem)
 
     def _file(self, model: Path, name: str) -> Path:

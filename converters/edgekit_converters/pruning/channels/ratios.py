@@ -22,23 +22,27 @@ Options: TypeAlias = tuple[NDArray[np.intp], ...]
 
 _EVEN = 0.1
 _MOST_ROWS = 200_000
+_FEWEST_STEPS = 4
+_NARROWEST = 4
+"""No quarter of `multiple_of`, or less, is taken for a step below this."""
 
 
 def allowed(size: int, multiple_of: int = 8) -> NDArray[np.intp]:
     """How many of `size` channels may stay, falling from `size` to 1.
 
-    Runtimes work on several channels at once, so wide layers keep a multiple: of `multiple_of` from
-    four times that width on, of half of it from twice on, and below that any number. Under the
-    first multiple come its half, its quarter, ... and 1.
+    Runtimes work on several channels at once, so the width stays a multiple: of the largest that
+    goes into the layer at least four times, out of `multiple_of`, its half, and on down to 4; of
+    narrower layers any number. Under the first multiple come its half, its quarter, … and 1.
 
     >>> allowed(32).tolist(), allowed(20).tolist(), allowed(3).tolist()
     ([32, 24, 16, 8, 4, 2, 1], [20, 16, 12, 8, 4, 2, 1], [3, 2, 1])
+    >>> allowed(48, 16).tolist(), allowed(24, 16).tolist()
+    ([48, 40, 32, 24, 16, 8, 4, 2, 1], [24, 20, 16, 12, 8, 4, 2, 1])
     """
-    step = 1
-    if multiple_of > 1 and size >= 4 * multiple_of:
-        step = multiple_of
-    elif multiple_of > 1 and size >= 2 * multiple_of:
-        step = max(1, multiple_of // 2)
+    steps = [multiple_of, multiple_of // 2]
+    while steps[-1] >= 2 * _NARROWEST:
+        steps.append(steps[-1] // 2)
+    step = next((step for step in steps if 1 < step <= size // _FEWEST_STEPS), 1)
     counts = {size, *range(step, size, step)}
     while step > 1:
         step //= 2

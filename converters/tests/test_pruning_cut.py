@@ -171,3 +171,47 @@ def test_a_layer_to_skip_that_is_not_there_is_named() -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])
     with pytest.raises(UsageError, match="nosuch"):
         trace(model, ["nosuch"])
+
+
+def _half(model: Any) -> Any:
+    """The model without every second channel."""
+    from edgekit_converters.pruning.channels.cut import cut
+    from edgekit_converters.pruning.trace.trace import trace
+
+    graph = trace(model)
+    removed = graph.nothing_removed()
+    for group in graph.groups:
+        removed[group.channels[1::2]] = True
+    return cut(model, graph, removed)
+
+
+@pytest.mark.slow
+def test_functions_and_classes_of_ones_own_are_those_of_the_original() -> None:
+    import keras
+
+    class Own(keras.regularizers.Regularizer):  # type: ignore[misc]  # of a module without types
+        def __call__(self, x: Any) -> Any:
+            return 0.0
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+
+    def twice(x: Any) -> Any:
+        return 2 * x
+
+    def distance(y: Any, x: Any) -> Any:
+        return keras.ops.mean(abs(x - y))
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(8, name="cut", kernel_regularizer=Own()),
+            layers.Dense(2, activation=twice),
+        ]
+    )
+    model.compile("sgd", distance, [distance])
+    made = _half(model)
+    assert made.get_layer("cut").units == 4
+    assert made.layers[-1].activation is twice
+    assert made.loss is distance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from typing import Any
 
@@ -46,7 +47,7 @@ def cut(model: Any, graph: ChannelGraph, removed: Mask) -> Any:
     made = _build(model, _without_build_config(config))
     _assign(model, made, graph, removed)
     if getattr(model, "compiled", False):
-        made.compile_from_config(model.get_compile_config())
+        _compile(model, made)
     return made
 
 
@@ -109,16 +110,44 @@ def _build(model: Any, config: Any) -> Any:
     import keras
     from keras.src.saving.serialization_lib import SafeModeScope
 
-    kinds = {type(placed.layer) for placed in layers_within(model)}
-    custom = {kind.__name__: kind for kind in kinds if kind.__module__.partition(".")[0] != "keras"}
     try:
-        with keras.saving.custom_object_scope(custom), SafeModeScope(safe_mode=False):
+        with keras.saving.custom_object_scope(_own(model)), SafeModeScope(safe_mode=False):
             made = type(model).from_config(config)
         if not made.built:
             made.build(model.input_shape)
     except Exception as error:  # whatever a layer's own code raises
         raise SourceError(_not_again(model.name, model, error)) from error
     return made
+
+
+def _own(model: Any) -> dict[str, Any]:
+    """Classes and functions that are not of Keras, by name: layers, what they hold, the loss."""
+    import keras
+
+    layers = [placed.layer for placed in layers_within(model)]
+    held = [part for layer in layers for part in getattr(layer, "__dict__", {}).values()]
+    compiled = getattr(getattr(model, "_compile_config", None), "config", {})
+    found: dict[str, Any] = {}
+    for part in (*layers, *held, *keras.tree.flatten(compiled)):
+        own = part if inspect.isfunction(part) else type(part)
+        if str(own.__module__).partition(".")[0] not in {"builtins", "keras"}:
+            found.setdefault(own.__name__, own)
+    return found
+
+
+def _compile(model: Any, made: Any) -> None:
+    """Compiles `made` as `model` is."""
+    import keras
+
+    try:
+        with keras.saving.custom_object_scope(_own(model)):
+            made.compile_from_config(model.get_compile_config())
+    except Exception as error:  # whatever a loss or an optimizer of one's own raises
+        message = (
+            f"{model.name}: cannot be compiled again as it was ({first_line(error)}); register its "
+            "loss, metrics and optimizer, or save the model without them"
+        )
+        raise SourceError(message) from error
 
 
 def _assign(model: Any, made: Any, graph: ChannelGraph, removed: Mask) -> None:

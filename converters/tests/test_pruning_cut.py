@@ -215,3 +215,21 @@ def test_functions_and_classes_of_ones_own_are_those_of_the_original() -> None:
     assert made.get_layer("cut").units == 4
     assert made.layers[-1].activation is twice
     assert made.loss is distance
+
+
+@pytest.mark.slow
+def test_a_table_that_began_as_an_array_is_cut() -> None:
+    import keras
+
+    begin = keras.initializers.Constant(np.arange(48, dtype=np.float32).reshape(6, 8))
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            layers.Embedding(6, 8, embeddings_initializer=begin),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(2),
+        ]
+    )
+    made = _half(model)
+    np.testing.assert_array_equal(made.layers[0].embeddings, model.layers[0].embeddings[:, ::2])

@@ -93,8 +93,15 @@ def _place(node: Any, key: str | int) -> Any:
 
 
 def _without_build_config(config: Any) -> Any:
-    """Returns the config without the shapes that layers were built with: they are others now."""
+    """Returns the config without the shapes that layers were built with: they are others now.
+
+    Nor does it hold arrays that weights began with, such as the table of an embedding.
+    """
     if isinstance(config, dict):
+        if config.get("class_name") == "Constant" and not isinstance(
+            config["config"].get("value"), (int, float)
+        ):
+            return {**config, "class_name": "Zeros", "config": {}}
         return {
             key: _without_build_config(value)
             for key, value in config.items()

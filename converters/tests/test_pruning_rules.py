@@ -257,3 +257,17 @@ def test_a_layer_in_a_wrapper_and_beside_it_is_refused_and_both_places_named(ker
     model = keras.Model([steps, step], [layers.Dense(2)(x), layers.Dense(2)(y)])
     with pytest.raises(SourceError, match="td/shared and shared are one layer|shared and td/share"):
         halved(model)
+
+
+def test_a_nested_model_that_is_called_by_name_gets_each_tensor_where_it_belongs(
+    keras: Any,
+) -> None:
+    layers = keras.layers
+    one, other = keras.Input((8,), name="later"), keras.Input((8,), name="first")
+    outputs = [layers.Dense(2)(one), layers.Dense(3)(other)]
+    inner = keras.Model([one, other], outputs, name="inner")
+    given = keras.Input((4,))
+    kept, cut = layers.Dense(8, name="kept")(given), layers.Dense(8, name="cut")(given)
+    made = inner({"first": kept, "later": cut})
+    graph = same_as_zeroed(keras, keras.Model(given, [*made, kept]))
+    assert [group.name for group in graph.groups] == ["cut"]

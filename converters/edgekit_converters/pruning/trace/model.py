@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from edgekit_converters.pruning.functional_graph import nodes
@@ -14,6 +15,9 @@ from edgekit_converters.pruning.trace.values import Value
 def model(call: Call) -> list[Value]:
     """A model within a model: its calls, with what goes into it here."""
     graph = getattr(call.layer, "_functional", None) or call.layer
+    given = call.argument("inputs", 0)
+    if isinstance(given, dict) and not isinstance(graph._inputs_struct, dict):
+        call = replace(call, inputs=[given[each.name] for each in graph.inputs])
     if len(call.inputs) != len(graph.inputs):
         return call.barrier("it takes optional inputs, or not all of what it is given")
     if any(

@@ -271,3 +271,27 @@ def test_a_nested_model_that_is_called_by_name_gets_each_tensor_where_it_belongs
     made = inner({"first": kept, "later": cut})
     graph = same_as_zeroed(keras, keras.Model(given, [*made, kept]))
     assert [group.name for group in graph.groups] == ["cut"]
+
+
+def test_an_activation_over_channels_that_pass_through_a_sum_keeps_them(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((5, 4))
+    x = layers.Permute((2, 1))(layers.Dense(8, name="stays")(given))
+    x = layers.EinsumDense("abc,cd->adb", (6, 8), activation="softmax")(x)
+    x = layers.Dense(6, name="cut")(layers.Flatten()(x))
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x)))
+    assert [group.name for group in graph.groups] == ["cut"]
+
+
+def test_an_activation_of_ones_own_keeps_all_channels_that_it_sees(keras: Any) -> None:
+    def shared(x: Any) -> Any:
+        return x / (1 + keras.ops.sum(x * x, axis=(1, 2), keepdims=True))
+
+    layers = keras.layers
+    given = keras.Input((5, 4))
+    x = layers.Permute((2, 1))(layers.Dense(8, name="stays")(given))
+    x = layers.Flatten()(layers.Dense(6, activation=shared, name="own")(x))
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x)))
+    assert not graph.groups
+    reasons = {left.layer: left.reason for left in graph.left}
+    assert reasons["own"] == "the activation 'shared' of 'own' is none that edgekit knows"

@@ -49,9 +49,9 @@ def activate(call: Call, numbers: Numbers, *names: str) -> None:
         function = getattr(call.layer, name, None)
         if not elementwise(function):
             told = getattr(function, "__name__", type(function).__name__)
-            call.fix(
-                numbers, f"the activation {told!r} of {call.name!r} takes all channels at once"
-            )
+            ours = str(getattr(function, "__module__", "")).partition(".")[0] == "keras"
+            why = "takes all channels at once" if ours else "is none that edgekit knows"
+            call.fix(numbers, f"the activation {told!r} of {call.name!r} {why}")
 
 
 def elementwise(function: Any) -> bool:
@@ -87,7 +87,8 @@ def dense(call: Call) -> Value:
     call.weight(layer.kernel, axes, "kernel", uses=uses, makes=(1,), around=repeated)
     call.weight(layer.bias, (units,), "bias", makes=(0,))
     call.config("units", numbers=units)
-    activate(call, units)
+    for numbers in (units, *repeated):
+        activate(call, numbers)
     kept = {axis: given.axes[axis] for axis in range(1, given.rank - 1)}
     return given.of_shape(call.shape, {**kept, -1: units})
 
@@ -114,9 +115,10 @@ def einsum_dense(call: Call) -> Value:
         if letter in stored and letter not in taken:
             letters[letter] = call.make(call.shape[at] or 0, "units", letter)
             call.config("output_shape", at - offset, numbers=letters[letter])
-            activate(call, letters[letter])
         elif letter in letters and at >= offset and told[at - offset] is not None:
             call.config("output_shape", at - offset, numbers=letters[letter])
+        if letter in letters:
+            activate(call, letters[letter])
     beside = [(given.shape[at], each) for at, each in enumerate(taken) if at and each not in stored]
     call.weight(
         layer.kernel,

@@ -295,3 +295,34 @@ def test_an_activation_of_ones_own_keeps_all_channels_that_it_sees(keras: Any) -
     assert not graph.groups
     reasons = {left.layer: left.reason for left in graph.left}
     assert reasons["own"] == "the activation 'shared' of 'own' is none that edgekit knows"
+
+
+@pytest.mark.parametrize("sizes", [(3, 4), [6], 6])
+def test_attention_with_an_output_shape_is_cut_if_it_has_one_axis(keras: Any, sizes: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((5, 4))
+    x = layers.Dense(8, name="dense")(given)
+    x = layers.MultiHeadAttention(4, 3, output_shape=sizes, name="mha")(x, x)
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x)))
+    names = [group.name for group in graph.groups]
+    assert names == ([] if sizes == (3, 4) else ["dense", "mha", "mha:features"])
+
+
+@pytest.mark.parametrize(("heads", "cut"), [(4, ["dense"]), (1, ["dense", "mha"])])
+def test_attention_with_a_mask_for_each_head_keeps_its_heads(
+    keras: Any, heads: int, cut: list[str]
+) -> None:
+    layers = keras.layers
+    given, mask = keras.Input((5, 4)), keras.Input((heads, 5, 5))
+    x = layers.Dense(8, name="dense")(given)
+    x = layers.MultiHeadAttention(4, 3, name="mha")(x, x, attention_mask=mask)
+    graph = same_as_zeroed(keras, keras.Model([given, mask], layers.Dense(2)(x)))
+    assert [group.name for group in graph.groups] == cut
+
+
+def test_attention_whose_tensors_are_given_by_name_is_cut(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((5, 4))
+    x = layers.Attention()(inputs=[layers.Dense(6)(given), layers.Dense(6)(given)])
+    (group,) = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x))).groups
+    assert len(group.layers) == 2

@@ -24,10 +24,14 @@ def multi_head(call: Call) -> list[Value]:
         return call.barrier("its inputs are not all tensors")
     if getattr(layer, "_use_gate", False):
         return call.barrier("it has gates")
+    if len(call.shape) != 3:
+        return call.barrier("what it gives has several axes of features")
+    heads = call.make(layer.num_heads, "heads")
     for each in call.inputs:
         if not any(each is known for known in (query, value, key)):
             call.fix_but(each)
-    heads = call.make(layer.num_heads, "heads")
+            if each.rank == 4 and each.shape[1] != 1:
+                call.fix(heads, f"the mask of {call.name!r} has one for each head")
     for part, given in (
         (layer._query_dense, query),
         (layer._key_dense, key),
@@ -68,7 +72,8 @@ def _features(call: Call, query: Value) -> Numbers:
 @rule("Attention", "AdditiveAttention")
 def attention(call: Call) -> list[Value]:
     """Scores are sums over the features of query and key; what goes out is the value's."""
-    layer, tensors = call.layer, call.inputs[: len(call.args[0])] if call.args else []
+    layer = call.layer
+    tensors = call.inputs[: len(call.argument("inputs", 0))]
     if len(tensors) < 2 or any(each.rank != 3 for each in tensors):
         return call.barrier("its inputs are not three-dimensional")
     query, value = tensors[:2]

@@ -326,3 +326,21 @@ def test_attention_whose_tensors_are_given_by_name_is_cut(keras: Any) -> None:
     x = layers.Attention()(inputs=[layers.Dense(6)(given), layers.Dense(6)(given)])
     (group,) = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x))).groups
     assert len(group.layers) == 2
+
+
+def test_a_recurrent_layer_takes_its_sequence_by_name(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((5, 4))
+    state = layers.Dense(6)(layers.GlobalMaxPooling1D()(given))
+    x = layers.GRU(6, name="gru")(sequences=layers.Dense(8)(given), initial_state=state)
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(x)))
+    assert sorted(len(group.layers) for group in graph.groups) == [1, 2]
+
+
+def test_states_of_a_convolutional_lstm_are_cut_with_it(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((3, 5, 5, 2))
+    _, *states = layers.ConvLSTM2D(4, 3, padding="same", return_state=True, name="one")(given)
+    x = layers.ConvLSTM2D(4, 3, padding="same", name="two")(given, initial_state=states)
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Flatten()(x))))
+    assert [group.layers for group in graph.groups] == [("one", "two")]

@@ -18,7 +18,7 @@ _GATES = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4}
 @rule("SimpleRNN", "GRU", "LSTM")
 def recurrent(call: Call) -> list[Value]:
     """`kernel` (in, gates * units), `recurrent_kernel` (units, gates * units)."""
-    layer, given = call.layer, call.value
+    layer, given = call.layer, call.argument("sequences", 0)
     gates = _GATES[type(layer).__name__]
     call.fix_but(given, -1)
     units = call.make(layer.units, "units")
@@ -30,21 +30,20 @@ def recurrent(call: Call) -> list[Value]:
     _bias(call, layer.cell.bias, every)
     call.config("units", numbers=units)
     activate(call, units, "activation", "recurrent_activation")
-    return _outputs(call, units)
+    return _outputs(call, given, units)
 
 
 @rule("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 def convolutional(call: Call) -> list[Value]:
     """As an LSTM, with the sides of the window in front."""
-    layer, given = call.layer, call.value
+    layer, given = call.layer, call.argument("sequences", 0)
     if layer.data_format == "channels_first":
         return call.barrier("its channels come first")
     call.fix_but(given, -1)
     filters = call.make(layer.filters, "filters")
     every = np.tile(filters, 4)
     sides: list[Numbers | None] = [None] * (given.rank - 3)
-    made = layer.compute_output_shape(given.shape)
-    window = made[2:-1] if layer.return_sequences else made[1:-1]
+    window = call.shape[2:-1] if layer.return_sequences else call.shape[1:-1]
     uses = float(np.prod([size or 1 for size in (given.shape[1], *window)]))
     last = (len(sides) + 1,)
     axes = (*sides, given.numbers(-1), every)
@@ -54,7 +53,7 @@ def convolutional(call: Call) -> list[Value]:
     _bias(call, layer.cell.bias, every)
     call.config("filters", numbers=filters)
     activate(call, filters, "activation", "recurrent_activation")
-    return _outputs(call, filters)
+    return _outputs(call, given, filters)
 
 
 @rule("Bidirectional")
@@ -92,14 +91,14 @@ def _bias(call: Call, variable: Any, every: Numbers) -> None:
         call.weight(variable, axes, "bias", makes=(len(axes) - 1,))
 
 
-def _outputs(call: Call, numbers: Numbers) -> list[Value]:
+def _outputs(call: Call, given: Value, numbers: Numbers) -> list[Value]:
     """The sequence or its last step, then the states; given states are joined to them."""
-    for state in call.inputs[1:]:
+    for state in [each for each in call.inputs if each is not given]:
         call.fix_but(state, -1)
         call.join(state.numbers(-1), numbers)
     kept = getattr(call.layer, "states", None)
     for variable in kept if isinstance(kept, (list, tuple)) else []:
         axes = [None] * (len(variable.shape) - 1)
         call.weight(variable, (*axes, numbers), "other")
-    given = Value.plain(call.value.shape, call.value.dtype)
-    return [given.of_shape(shape, {-1: numbers}) for shape in call.outputs]
+    plain = Value.plain(given.shape, given.dtype)
+    return [plain.of_shape(shape, {-1: numbers}) for shape in call.outputs]

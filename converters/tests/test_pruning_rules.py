@@ -344,3 +344,24 @@ def test_states_of_a_convolutional_lstm_are_cut_with_it(keras: Any) -> None:
     x = layers.ConvLSTM2D(4, 3, padding="same", name="two")(given, initial_state=states)
     graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Flatten()(x))))
     assert [group.layers for group in graph.groups] == [("one", "two")]
+
+
+def test_channels_that_come_first_are_no_samples(keras: Any) -> None:
+    layers, ops = keras.layers, keras.ops
+    given = keras.Input((5, 4))
+    x = layers.Permute((2, 1))(layers.Dense(8, name="stays")(given))
+    x = ops.swapaxes(layers.Dense(6, name="cut")(ops.swapaxes(x, 0, 1)), 0, 1)
+    graph = same_as_zeroed(keras, keras.Model(given, layers.Dense(2)(layers.Flatten()(x))))
+    assert [group.name for group in graph.groups] == ["cut"]
+
+
+def test_a_product_keeps_track_of_channels_that_come_first(keras: Any) -> None:
+    layers, ops = keras.layers, keras.ops
+    given = keras.Input(batch_shape=(3, 5, 4))
+    x = layers.Permute((2, 1))(layers.Dense(8, name="cut")(given))
+    x, y = ops.swapaxes(x, 0, 1), ops.swapaxes(layers.Permute((2, 1))(layers.Dense(8)(given)), 0, 1)
+    x = ops.swapaxes(ops.matmul(x, ops.swapaxes(y, 1, 2)), 0, 1)
+    (group,) = same_as_zeroed(
+        keras, keras.Model(given, layers.Dense(2)(layers.Flatten()(x)))
+    ).groups
+    assert len(group.layers) == 2

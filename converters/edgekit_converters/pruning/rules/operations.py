@@ -180,7 +180,7 @@ def matmul(call: Call) -> Value:
     if one.axes[-1] is not None or other.axes[-2] is not None:
         call.join(one.numbers(-1), other.numbers(-2))
     found = {-2: one.axes[-2], -1: other.axes[-1]}
-    for at in range(1, one.rank - 2):
+    for at in range(one.rank - 2):
         if one.axes[at] is not None or other.axes[at] is not None:
             call.join(one.numbers(at), other.numbers(at))
             found[at] = one.numbers(at)

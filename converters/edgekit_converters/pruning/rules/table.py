@@ -1,6 +1,6 @@
 """The rules that say what each kind of layer does with channels, by the layer's class.
 
-To teach it a layer, write a function in one of the `rules_…` modules (they are listed in `RULES`):
+To teach it a layer, write a function in one of the modules here (they are listed in `RULES`):
 
     @rule("Dense")
     def dense(call: Call) -> Value:
@@ -84,6 +84,9 @@ def visit(call: Call) -> list[Value]:
         return call.barrier(f"a {kind} with LoRA or quantized weights is left as it is")
     if not call.inputs:
         return call.barrier("it has no input")
+    if not class_key(call.layer).startswith("ops."):
+        for value in call.inputs:
+            call.fix(next(iter(value.axes), None), f"{call.name!r} takes them for samples")
     result = found(call)
     values = [result] if isinstance(result, Value) else result
     if call.is_skipped:

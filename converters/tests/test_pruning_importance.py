@@ -96,14 +96,17 @@ def test_batch_norm_importance_is_the_size_of_gamma(model: Any, graph: ChannelGr
     np.testing.assert_allclose(batch_norm(model, graph)[channels(graph)], expected, rtol=1e-6)
 
 
-def test_without_a_normalisation_batch_norm_importance_is_magnitude() -> None:
+@pytest.mark.parametrize("activation", ["ReLU", "PReLU"])
+def test_without_a_normalisation_batch_norm_importance_is_magnitude(activation: str) -> None:
     import keras
 
     from edgekit_converters.pruning.trace.trace import trace
 
-    plain = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(5), keras.layers.ReLU(), keras.layers.Dense(2)]
-    )
+    layers = keras.layers
+    slope = getattr(layers, activation)()
+    plain = keras.Sequential([keras.Input((4,)), layers.Dense(5), slope, layers.Dense(2)])
+    for variable in slope.variables:
+        variable.assign(np.linspace(0.1, 0.9, 5))
     graph = trace(plain)
     np.testing.assert_array_equal(batch_norm(plain, graph), magnitude(plain, graph))
 

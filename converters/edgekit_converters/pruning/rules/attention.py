@@ -85,7 +85,7 @@ def attention(call: Call) -> list[Value]:
     features = query.numbers(-1)
     scale = getattr(layer, "scale", None)
     if scale is not None:
-        call.weight(scale, (features,) if len(scale.shape) else (), "scale")
+        call.weight(scale, (features,) if len(scale.shape) else (), "other")
     weight: Any = getattr(layer, "concat_score_weight", None)
     if weight is not None:
         call.weight(weight, (None,) * len(weight.shape), "other")

@@ -60,7 +60,7 @@ def prelu(call: Call) -> Value:
         given.axes[at + 1] if size == given.shape[at + 1] else None
         for at, size in enumerate(layer.alpha.shape)
     ]
-    call.weight(layer.alpha, axes, "scale")
+    call.weight(layer.alpha, axes, "other")
     return passing(call)
 
 

@@ -365,3 +365,11 @@ def test_a_product_keeps_track_of_channels_that_come_first(keras: Any) -> None:
         keras, keras.Model(given, layers.Dense(2)(layers.Flatten()(x)))
     ).groups
     assert len(group.layers) == 2
+
+
+def test_a_product_of_two_vectors_counts_its_multiply_adds(keras: Any) -> None:
+    layers = keras.layers
+    given = keras.Input((4,))
+    x = layers.Dot(1)([layers.Dense(6)(given), layers.Dense(6)(given)])
+    graph, removed, _ = halved(keras.Model(given, x))
+    assert (graph.macs(), graph.macs(removed)) == (4 * 6 * 2 + 6, 4 * 3 * 2 + 3)

@@ -75,4 +75,5 @@ def dot(call: Call) -> Value:
     numbers = [value.axes[axis] for value, axis in ((one, first), (other, second))]
     if any(each is not None for each in numbers):
         call.join(one.numbers(first), other.numbers(second))
+    call.multiply([one.numbers(first)], 1)
     return Value.plain(call.shape, one.dtype)

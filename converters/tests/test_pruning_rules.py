@@ -373,3 +373,13 @@ def test_a_product_of_two_vectors_counts_its_multiply_adds(keras: Any) -> None:
     x = layers.Dot(1)([layers.Dense(6)(given), layers.Dense(6)(given)])
     graph, removed, _ = halved(keras.Model(given, x))
     assert (graph.macs(), graph.macs(removed)) == (4 * 6 * 2 + 6, 4 * 3 * 2 + 3)
+
+
+def test_layers_whose_multiply_adds_are_not_known_are_told(keras: Any) -> None:
+    layers, ops = keras.layers, keras.ops
+    given = keras.Input((5, 4))
+    x = layers.RNN(layers.GRUCell(6), return_sequences=True, name="cells")(given)
+    x = ops.einsum("abc,adc->abd", x, x)
+    x = layers.LayerNormalization()(layers.Lambda(lambda x: 2 * x)(x))
+    graph, _, _ = halved(keras.Model(given, layers.Dense(2)(layers.Dense(8)(x))))
+    assert graph.uncounted == ("cells", "einsum")

@@ -136,6 +136,7 @@ class ChannelGraph:
         channel_count: length of a mask.
         work: multiply-adds between activations.
         edits: what changes in the model's config.
+        uncounted: layers that multiply, and nobody knows how often.
     """
 
     groups: tuple[Group, ...]
@@ -144,6 +145,7 @@ class ChannelGraph:
     channel_count: int
     work: tuple[Work, ...] = ()
     edits: tuple[Edit, ...] = ()
+    uncounted: tuple[str, ...] = ()
 
     def macs(self, removed: Mask | None = None) -> int:
         """Returns the multiply-adds without `removed`, of one sample; free dimensions are 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,6 +49,9 @@ class ChannelStage:
         graph = trace(job.model, job.request.skip)
         if not graph.groups:
             raise _nothing_to_cut(job, graph)
+        if graph.uncounted:
+            target = job.request.macs is not None
+            (job.warnings if target else job.notes).append(_uncounted(graph.uncounted))
         return cls(job=job, graph=graph)
 
     def plan(self, kind: Kind, amount: float) -> Plan:
@@ -109,6 +113,15 @@ class ChannelStage:
             "batches": batches,
             "loss": [aim.loss if output == aim.output else None for output in outputs],
         }
+
+
+def _uncounted(names: Sequence[str]) -> str:
+    """What to say of layers that the multiply-adds leave out."""
+    more = f" and {len(names) - _REASONS} more" if len(names) > _REASONS else ""
+    return (
+        f"multiply-adds are without those of {', '.join(names[:_REASONS])}{more}, which edgekit "
+        "cannot count; --size and --latency measure the file"
+    )
 
 
 def _nothing_to_cut(job: Job, graph: ChannelGraph) -> UsageError:

@@ -17,6 +17,24 @@ from edgekit_converters.pruning.trace.values import FIXED, Joins, Value
 LEFT_ALONE = "you asked to leave it alone"
 Way = tuple[str | int, ...]
 """Keys from the model's config to a part of it."""
+_PRODUCTS = frozenset(
+    [
+        "AdditiveAttention",
+        "Attention",
+        "Conv",
+        "ConvTranspose",
+        "DepthwiseConv",
+        "Dot",
+        "Einsum",
+        "DotProductAttention",
+        "Inner",
+        "Matmul",
+        "SeparableConv",
+        "Tensordot",
+        "Vdot",
+    ]
+)
+"""Layers and operations that multiply without having kernels."""
 _VISITED = frozenset({"Bidirectional", "Functional", "Sequential", "TimeDistributed"})
 """Layers around others, for each of which there is a call of its own."""
 Rule = Callable[["Call"], "Value | list[Value]"]
@@ -41,6 +59,8 @@ class Record:
     work: list[Work] = field(default_factory=list)
     edits: dict[Way, Edit] = field(default_factory=dict)
     barriers: dict[str, str] = field(default_factory=dict)
+    uncounted: dict[str, None] = field(default_factory=dict)
+    """Names of barriers that multiply: how often is not known."""
     model_inputs: dict[tuple[int, int, int], Numbers] = field(default_factory=dict)
     paths: dict[int, str] = field(default_factory=dict)
     skipped: frozenset[int] = frozenset()
@@ -150,7 +170,10 @@ class Call:
     def barrier(self, reason: str) -> list[Value]:
         """Makes all that goes in and out stay, lists the layer as left, returns its outputs."""
         self.record.barriers.setdefault(self.name, reason)
-        for variable in getattr(self.layer, "variables", ()):
+        variables = getattr(self.layer, "variables", ())
+        if type(self.layer).__name__ in _PRODUCTS or any(len(v.shape) > 1 for v in variables):
+            self.record.uncounted[self.name] = None
+        for variable in variables:
             self.record.held.setdefault(id(variable), f"held by {self.name!r}: {reason}")
         for value in self.inputs:
             for axis in value.labelled:

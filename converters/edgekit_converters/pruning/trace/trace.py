@@ -130,6 +130,7 @@ def _resolved(record: Record) -> ChannelGraph:
             for weight in record.weights.values()
         ),
         left=_left(record, roots, reasons),
+        uncounted=tuple(record.uncounted),
         channel_count=count,
         work=tuple(
             replace(work, axes=tuple(final[numbers] for numbers in work.axes))

@@ -206,3 +206,12 @@ def test_what_is_called_with_training_off_does_not_move_in_training(keras: Any) 
     assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
     assert made.get_layer("free").moving_mean.numpy().any()
     assert "not trained: norm" in notes[0]
+
+
+def test_words_may_be_floating_point_numbers_as_is_the_default_of_keras_2(keras: Any) -> None:
+    layers = keras.layers
+    model = keras.Sequential(
+        [layers.Embedding(30, 8, input_length=10), layers.GRU(6), layers.Dense(2)]
+    )
+    model.build((None, 10))
+    assert to_keras3(model).inputs[0].dtype == "float32"

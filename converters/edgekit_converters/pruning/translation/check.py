@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,8 @@ def check_same(model: Any, made: Any, name: str) -> None:
 def _run(model: Any, name: str) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     """Random inputs that the model takes, and its outputs."""
     failure: Exception | None = None
-    for length in _LENGTHS:
-        inputs = _random_inputs(model, length)
+    for whole, length in itertools.product((False, True), _LENGTHS):
+        inputs = _random_inputs(model, length, whole=whole)
         try:
             return inputs, _outputs(model, inputs)
         except Exception as error:
@@ -49,7 +50,8 @@ def _run(model: Any, name: str) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]
     raise SourceError(message) from failure
 
 
-def _random_inputs(model: Any, length: int) -> list[NDArray[Any]]:
+def _random_inputs(model: Any, length: int, *, whole: bool) -> list[NDArray[Any]]:
+    """Of floating-point inputs numbers of any size, or `whole` ones that can be looked up."""
     random = np.random.default_rng(0)
     high = min(_sizes(model), default=2)
     made = []
@@ -57,7 +59,7 @@ def _random_inputs(model: Any, length: int) -> list[NDArray[Any]]:
         shape = [_ROWS if tensor.shape[0] is None else int(tensor.shape[0])]
         shape += [length if size is None else int(size) for size in tensor.shape[1:]]
         kind = np.dtype(tensor.dtype.as_numpy_dtype)
-        if kind.kind in "iu":
+        if kind.kind in "iu" or (whole and kind.kind == "f"):
             made.append(random.integers(0, high, shape).astype(kind))
         elif kind.kind == "b":
             made.append(random.integers(0, 2, shape).astype(kind))

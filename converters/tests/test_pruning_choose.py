@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import UsageError
-from edgekit_converters.pruning.channels.choose import Plan, Ranking, Target, choose, plan, rank
+from edgekit_converters.pruning.channels.choose import (
+    Plan,
+    Ranking,
+    Target,
+    choose,
+    least_share,
+    plan,
+    rank,
+)
 from edgekit_converters.pruning.channels.costs import cost
 from edgekit_converters.pruning.channels.graph import ChannelGraph, Group, Left, Weight
 from edgekit_converters.pruning.channels.ratios import allowed, uniform_counts
@@ -257,6 +265,15 @@ def test_wide_layers_stay_a_multiple_and_shares_are_refused_under_one_step() -> 
 def test_an_impossible_target_says_what_remains() -> None:
     with pytest.raises(UsageError, match=r"^--macs 1%: even .* 3.34% of the multiply-adds remain"):
         plan(ranking(chain(30, inputs=10)), Target(kind="macs", amount=0.01))  # 207 / 6007
+
+
+@pytest.mark.parametrize("kind", ["macs", "parameters"])
+def test_the_least_share_can_be_asked_for(kind: Literal["macs", "parameters"]) -> None:
+    ranked = ranking(chain(30, 24, inputs=10))
+    share = least_share(ranked, kind)
+    assert plan(ranked, Target(kind=kind, amount=share)).kept == (1, 1)
+    with pytest.raises(UsageError, match="even with one channel left"):
+        plan(ranked, Target(kind=kind, amount=share * 0.999))
 
 
 def test_an_impossible_sparsity_says_what_can_go() -> None:

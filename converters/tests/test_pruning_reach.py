@@ -45,3 +45,17 @@ def test_steps_of_whole_channels_are_met_from_below() -> None:
     found = reach(0.5, lambda share: -(-share * 8 // 1) / 8, whole=1.0)
     assert found.met
     assert found.value == 0.5
+
+
+def test_no_smaller_share_than_the_least_is_tried() -> None:
+    tried = []
+
+    def measure(share: float) -> float:
+        tried.append(share)
+        return 20 + 80 * share
+
+    found = reach(69.61, measure, whole=100.0, least=0.62)
+    assert (found.amount, found.met) == (0.62, True)
+    assert not reach(69.0, measure, whole=100.0, least=0.62).met
+    assert min(tried) == 0.62
+    assert tried.count(0.62) == 2

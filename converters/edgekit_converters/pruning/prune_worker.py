@@ -7,7 +7,7 @@ measurement of files can tell.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgekit.errors import CrashError
 from edgekit.keras_file import PRUNED_MEMBER
@@ -53,6 +53,11 @@ def attempt(*, kind: Kind, amount: float, out: str, story: str) -> dict[str, Any
     save_checked(stage.cut(made.removed), Path(out), stage.job)
     add_members(Path(out), {PRUNED_MEMBER: story})  # files that are made of it have it, too
     return {"macs": made.macs, "parameters": made.parameters, "channels": made.channels}
+
+
+def least_share(*, kind: Literal["macs", "parameters"]) -> float:
+    """The smallest share of `kind` that can be left."""
+    return _stage().least_share(kind)
 
 
 def cut(*, chosen: dict[str, Any], folder: str | None, digest: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def reach(
     measure: Callable[[float], float],
     *,
     whole: float,
+    least: float = 0.0,
     tries: int = TRIES,
 ) -> Reached:
     """The largest share whose measured value is at most `target`, by interpolation.
@@ -41,6 +42,7 @@ def reach(
         target: above 0.
         measure: of a share that stays, the value; called at most `tries` times.
         whole: the value of share 1, which is known.
+        least: no smaller share can be had.
         tries: how often to measure.
 
     >>> reach(50.0, lambda share: 10 + 90 * share, whole=100.0).met
@@ -56,12 +58,14 @@ def reach(
     for _ in range(tries):
         margin = _INSIDE * (high - low)
         guess = low + (high - low) * below / (below + above)
-        amount = min(high - margin, max(low + margin, guess))
+        amount = max(least, min(high - margin, max(low + margin, guess)))
         value = measure(amount)
         tried = Reached(amount=amount, value=value, met=value <= target)
         if best is None or _better(tried, best):
             best = tried
         if tried.met and value >= CLOSE_ENOUGH * target:
+            break
+        if amount == least and not tried.met:
             break
         under = value <= wanted
         if under:

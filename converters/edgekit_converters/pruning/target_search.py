@@ -26,10 +26,6 @@ _VARIES_BYTES = 192
 manifest are others."""
 
 
-class _OutOfReachError(UsageError):
-    """So little cannot be left."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
     """What is to be cut, and what is known of the target."""
@@ -104,9 +100,11 @@ class TargetSearch:
         def size_of(share: float) -> float:
             return float(self._attempt("parameters", share).stat().st_size)
 
-        found = reach(max(1, asked - _VARIES_BYTES), size_of, whole=whole)
+        least = self.child.call("least_share", kind="parameters")
+        found = reach(max(1, asked - _VARIES_BYTES), size_of, whole=whole, least=least)
         if not found.met:
-            self._refuse(f"{found.value:,.0f} bytes", "a larger file")
+            more = f", and {_VARIES_BYTES} more when it is trained" if found.value <= asked else ""
+            self._refuse(f"{found.value:,.0f} bytes{more}", "a larger file")
         return Chosen(
             target="size",
             kind="parameters",
@@ -119,7 +117,6 @@ class TargetSearch:
     def _by_latency(self) -> Chosen:
         assert self.request.latency is not None
         original = self._file(self.original, "original")
-        measured: list[tuple[float, float]] = []
 
         def ratio_of(share: float) -> float:
             made = self._attempt("macs", share)
@@ -131,19 +128,13 @@ class TargetSearch:
                 message = f"--latency {self.request.latency:g}x: cannot be measured: {reason}"
                 raise UsageError(message)
             self.progress.record(f"{share:.0%} of the multiply-adds: {ratio.value:.3f}x")
-            measured.append((ratio.value, share))
             return ratio.value
 
-        try:
-            found = reach(self.request.latency, ratio_of, whole=1.0)
-            is_met = found.met
-        except _OutOfReachError:  # narrow layers may take longer than wide ones
-            if not measured:
-                raise
-            is_met = False
-        if not is_met:
-            value, share = min(measured)
-            self._refuse(f"{value:.3f}x, with {share:.0%} of the multiply-adds", "a larger ratio")
+        least = self.child.call("least_share", kind="macs")
+        found = reach(self.request.latency, ratio_of, whole=1.0, least=least)
+        if not found.met:
+            nearest = f"{found.value:.3f}x, with {found.amount:.0%} of the multiply-adds"
+            self._refuse(nearest, "a larger ratio")
         return Chosen(
             target="latency",
             kind="macs",
@@ -173,7 +164,7 @@ class TargetSearch:
                 raise  # nothing can be cut at all, or a loss is missing
             asked = self.request.target_asked
             message = f"{asked}: out of reach, even with one channel left everywhere; ask for more"
-            raise _OutOfReachError(message) from error
+            raise UsageError(message) from error
         return self._file(tried, tried.stem)
 
     def _file(self, model: Path, name: str) -> Path:

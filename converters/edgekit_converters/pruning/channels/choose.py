@@ -179,6 +179,14 @@ def _uniform_plan(ranking: Ranking, target: Target) -> Plan:
     raise _out_of_reach(ranking, target)
 
 
+def least_share(ranking: Ranking, kind: Literal["macs", "parameters"]) -> float:
+    """The smallest share that a target can ask for: with one channel left in every group."""
+    target = Target(kind=kind, amount=1)
+    whole = _whole(ranking.graph, target)
+    stays = _stays(_plan(ranking, np.ones(len(ranking.options), np.intp)), target)
+    return min(1.0, stays / whole * (1 + 1e-9)) if whole else 1.0
+
+
 def choose(graph: ChannelGraph, scores: Scores, kept: Sequence[int] | NDArray[np.intp]) -> Mask:
     """The mask that leaves the `kept` most important channels of each group, but at least one.
 

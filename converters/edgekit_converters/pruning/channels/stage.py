@@ -10,7 +10,14 @@ import numpy as np
 
 from edgekit.child_main import tell
 from edgekit.errors import EdgekitError, UsageError
-from edgekit_converters.pruning.channels.choose import Plan, Ranking, Target, plan, rank
+from edgekit_converters.pruning.channels.choose import (
+    Plan,
+    Ranking,
+    Target,
+    least_share,
+    plan,
+    rank,
+)
 from edgekit_converters.pruning.channels.cut import cut
 from edgekit_converters.pruning.channels.graph import ChannelGraph, Mask
 from edgekit_converters.pruning.job import Job
@@ -60,6 +67,17 @@ class ChannelStage:
         Raises:
             UsageError: it cannot be met, nothing can be cut, or data or a loss is missing.
         """
+        return plan(self._ranked(), Target(kind=kind, amount=amount))
+
+    def least_share(self, kind: Literal["macs", "parameters"]) -> float:
+        """The smallest share that can be left.
+
+        Raises:
+            UsageError: data or a loss is missing.
+        """
+        return least_share(self._ranked(), kind)
+
+    def _ranked(self) -> Ranking:
         request = self.job.request
         if self.ranking is None:
             tell("ranking the channels")
@@ -73,7 +91,7 @@ class ChannelStage:
                 report=tell,
                 **(self._data() if needs_data else {}),
             )
-        return plan(self.ranking, Target(kind=kind, amount=amount))
+        return self.ranking
 
     def cut(self, removed: Mask) -> Any:
         """The model without the channels `removed`."""

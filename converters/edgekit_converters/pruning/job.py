@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from edgekit_converters.tensorflow_setup import tensorflow
 
 CALIBRATION = 256
 """So many training samples set the ranges of the files that the verdict compares."""
+_SIZES = (8, 64, 256)
+"""Tried along axes that a model leaves free, where no data tell one that it takes."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -183,7 +186,7 @@ def save_checked(model: Any, path: Path, job: Job) -> None:
         SourceError: it cannot be saved, or what was saved is another model.
     """
     tell("saving")
-    before = _answers(model, job.loaded)
+    before = _answers(model, job)
     try:
         model.save(str(path))
     except Exception as error:  # Keras raises whatever the layers raise
@@ -192,18 +195,45 @@ def save_checked(model: Any, path: Path, job: Job) -> None:
         )
         raise SourceError(message) from error
     again = load(job.request, path)
-    for ours, theirs in zip(before, _answers(again.model, job.loaded), strict=True):
+    for ours, theirs in zip(before, _answers(again.model, job), strict=True):
         if not np.allclose(ours, theirs, rtol=1e-4, atol=1e-5, equal_nan=True):
             message = f"{job.name}: gives other results when it is loaded again; report this"
             raise SourceError(message)
 
 
-def _answers(model: Any, original: LoadedModel) -> list[Any]:
-    """What `model` gives for seeded random inputs."""
+def _answers(model: Any, job: Job) -> list[Any]:
+    """What `model` gives for seeded random inputs; those that may have any size, of that of data.
+
+    Raises:
+        SourceError: there are no data, and it takes none of the sizes that are tried.
+    """
+    judging = job.data or job.tested
+    if judging is not None:
+        sample = judging.dataset.batch([0])
+        return _answers_to(model, job, {name: array.shape for name, array in sample.items()})
+    free = {spec.name: spec.shape for spec in job.loaded.inputs if None in spec.shape[1:]}
+    for size in _SIZES if free else ():
+        try:
+            return _answers_to(model, job, {name: (size,) * len(free[name]) for name in free})
+        except Exception as error:  # whatever TensorFlow raises, as of images too small to pool
+            failure = error
+    if not free:
+        return _answers_to(model, job, {})
+    message = (
+        f"{job.name}: cannot be tried on inputs of {', '.join(map(str, _SIZES))} along their free "
+        f"axes ({first_line(failure)}); give samples with --test DATA"
+    )
+    raise SourceError(message) from failure
+
+
+def _answers_to(model: Any, job: Job, shapes: Mapping[str, Sequence[int]]) -> list[Any]:
+    original = job.loaded
     random = np.random.default_rng(0)
     arrays = []
     for spec in original.inputs:
-        shape = [size or (1 if at == 0 else 8) for at, size in enumerate(spec.shape)]
+        shape = [
+            size or (1 if at == 0 else shapes[spec.name][at]) for at, size in enumerate(spec.shape)
+        ]
         if spec.dtype.startswith("float"):
             arrays.append(random.standard_normal(shape).astype(spec.dtype))
         else:

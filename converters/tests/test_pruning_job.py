@@ -1,0 +1,51 @@
+"""The model of a job is saved, loaded again and compared, whatever sizes its inputs leave free."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.errors import SourceError
+from edgekit.prune_options import request_from
+from edgekit_converters.pruning.job import Job, save_checked
+
+pytestmark = [pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
+
+
+def job_of(model: Any, folder: Path, **given: Any) -> Job:
+    source = folder / "net.keras"
+    model.save(source)
+    request = request_from(source, sparsity=0.5, **given)
+    return Job.open(request.to_plain(), source, folder)
+
+
+def pooled(times: int) -> Any:
+    """Takes images of any size from 2 to the power of `times`."""
+    import keras
+
+    layers = keras.layers
+    x = given = keras.Input((None, None, 1))
+    for _ in range(times):
+        x = layers.MaxPooling2D()(layers.Conv2D(2, 3, padding="same")(x))
+    return keras.Model(given, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+
+
+def test_images_of_any_size_are_as_large_as_those_of_the_data(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    data = tmp_path / "images.npz"
+    np.savez(data, x=random.random((12, 16, 24, 1), np.float32), y=np.arange(12) % 2)
+    for option in ("data", "test"):
+        job = job_of(pooled(4), tmp_path, **{option: data})
+        save_checked(job.model, tmp_path / "made.keras", job)
+
+
+def test_without_data_larger_ones_are_tried(tmp_path: Path) -> None:
+    job = job_of(pooled(4), tmp_path)
+    save_checked(job.model, tmp_path / "made.keras", job)
+
+
+def test_a_model_that_takes_none_of_them_needs_data(tmp_path: Path) -> None:
+    job = job_of(pooled(9), tmp_path)
+    with pytest.raises(SourceError, match=r"net.keras: cannot be tried .*; give samples with"):
+        save_checked(job.model, tmp_path / "made.keras", job)

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import edgekit
-from edgekit.errors import ConversionError, OutputError, SourceError, UsageError
-from edgekit.pruning import ONE_SHOT
+from edgekit.errors import ConversionError, EdgekitError, OutputError, SourceError, UsageError
+from edgekit.pruning import ONE_SHOT, PLAN, checkpoint_of
+from edgekit_converters.pruning import saved_plan
+from edgekit_converters.pruning.saved_plan import SavedPlan
 from edgekit_converters.pruning.verdict import latency as verdict_latency
 
 pytestmark = [
@@ -111,6 +113,18 @@ def test_an_interrupted_command_goes_on_and_meets_its_target(
     story = edgekit.inspect(file.path).pruned
     assert story is not None
     assert (story["target"], story["source"]["name"]) == ("size 70%", "net.keras")
+
+
+def test_a_resumed_command_that_is_refused_leaves_what_was_chosen(
+    net: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "small.keras"
+    plan = SavedPlan(removed=np.zeros(128, bool), chosen={})
+    saved_plan.save(plan, checkpoint_of(out), "of another job")
+    for wrong in (data, tmp_path / "nowhere.npz"):
+        with pytest.raises(EdgekitError, match=r"another job|no such file"):
+            edgekit.prune(net, out, macs="50%", data=wrong, resume=True)
+        assert (checkpoint_of(out) / PLAN).is_file()
 
 
 def test_a_conversion_prunes_first(net: Path, data: Path, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def prune(request: PruneRequest, progress: Progress) -> Pruned:
         target = request.output(_framework(request, path))
         checkpoint = checkpoint_of(target)
         _check_checkpoint(request, checkpoint)
+        is_new = not checkpoint.exists()
         child = stack.enter_context(
             Child(
                 _WORKER,
@@ -72,7 +73,8 @@ def prune(request: PruneRequest, progress: Progress) -> Pruned:
         except CrashError:
             raise
         except EdgekitError:
-            if not any(checkpoint.rglob(TRAINING)):  # refused before any work was done
+            # refused before any work was done; what an earlier call did is not ours
+            if is_new and not any(checkpoint.rglob(TRAINING)):
                 shutil.rmtree(checkpoint, ignore_errors=True)
             raise
         shutil.rmtree(checkpoint, ignore_errors=True)

@@ -140,6 +140,8 @@ def _loaded(
     try:
         with keras_wrappers.known_wrappers(facts.custom_classes if old else ()):
             if to_train:
+                # what is made of the model, and compiled like it, looks for them there
+                library.utils.get_custom_objects().update(known)
                 with contextlib.suppress(Exception):  # of its user's own making: not compiled then
                     return library.models.load_model(
                         path, custom_objects=known or None, compile=True, safe_mode=not trust

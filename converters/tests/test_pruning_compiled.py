@@ -105,6 +105,41 @@ def test_of_a_schedule_the_first_rate_is_taken(keras: Any) -> None:
     assert float(made._learning_rate(0)) == pytest.approx(0.02)
 
 
+def test_what_its_user_wrote_is_taken_as_it_is(keras: Any) -> None:
+    class Smooth(keras.losses.SparseCategoricalCrossentropy):  # type: ignore[misc]
+        pass
+
+    class Right(keras.metrics.SparseCategoricalAccuracy):  # type: ignore[misc]
+        pass
+
+    class Warm(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+        def __call__(self, step: Any) -> Any:
+            tf = tensorflow()
+            return 0.01 * tf.minimum(1.0, tf.cast(step, tf.float32) / 64)
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+
+    def far(labels: Any, given: Any) -> Any:
+        return (labels - given) ** 2
+
+    scope = {kind.__name__: kind for kind in (Smooth, Right, Warm, far)}
+    with keras.utils.custom_object_scope(scope):
+        model = classifier(keras)
+        model.compile(keras.optimizers.SGD(Warm()), Smooth(), metrics=[Right()])
+        found = goal(model, settings(), keras)
+        assert (type(found.loss), found.family) == (Smooth, "sparse")
+        assert [type(metric) for metric in found.metrics] == [Right]
+        made, notes = optimizer(model, settings(), 10, keras)
+        assert float(made.get_config()["learning_rate"]["config"]["initial_learning_rate"]) == (
+            pytest.approx(0.01)
+        )
+        assert notes == ()
+        model.compile("sgd", far)
+        found = goal(model, settings(), keras)
+        assert (found.loss, found.family) == (far, "values")
+
+
 def test_a_rate_that_is_given_wins(keras: Any) -> None:
     model = classifier(keras)
     model.compile("adam", "mse")

@@ -8,6 +8,8 @@ import pytest
 
 from edgekit.errors import SourceError
 from edgekit.prune_options import request_from
+from edgekit_converters.custom_objects import classes_in
+from edgekit_converters.pruning.channels.stage import ChannelStage
 from edgekit_converters.pruning.job import Job, save_checked
 
 pytestmark = [pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
@@ -18,6 +20,20 @@ def job_of(model: Any, folder: Path, **given: Any) -> Job:
     model.save(source)
     request = request_from(source, sparsity=0.5, **given)
     return Job.open(request.to_plain(), source, folder)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping variable loading:UserWarning")
+def test_what_a_model_was_compiled_with_is_known_after_a_cut(tmp_path: Path) -> None:
+    import keras
+
+    own = tmp_path / "own.py"
+    own.write_text("def own_loss(labels, given):\n    return (labels - given) ** 2\n")
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(16, "relu"), layers.Dense(1)])
+    model.compile("adam", classes_in(str(own))["own_loss"])
+    job = job_of(model, tmp_path, custom_objects=own)
+    made = ChannelStage.open(job).cut(np.zeros(16, bool))
+    assert made.loss.__name__ == "own_loss"
 
 
 def pooled(times: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,12 +15,15 @@ from edgekit.errors import UsageError
 from edgekit.quote import first_line
 from edgekit_converters.pruning.training.keras_names import named, plain
 from edgekit_converters.pruning.training.settings import TrainingSettings
+from edgekit_converters.tensorflow_setup import tensorflow
 
 Family = Literal["sparse", "categorical", "binary", "values"]
 """What a loss takes: class numbers, a row of shares a sample, zeros and ones, or any numbers."""
 Ending = Literal["softmax", "sigmoid", "other"]
 
 DEFAULT_RATE = 1e-3
+_SEEN = 20
+"""A schedule that tells nothing of itself is asked about so many steps, up to half a million."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ def goal(
         message = f"{name}: is not compiled, so its loss is unknown; give --loss, e.g. {example}"
         raise UsageError(message)
     if settings.loss is None:
-        loss = _restored(stored, keras.losses, f"{name}: its loss")
+        loss = _restored(stored, keras.losses, keras, f"{name}: its loss")
         notes: tuple[str, ...] = ()
         from_logits = _takes_logits(loss)
     else:
@@ -154,15 +158,19 @@ def ending(model: Any, output: int = 0) -> Ending | None:
 
 
 def family_of(loss: Any) -> Family:
-    """What `loss`, an object or a function of Keras, takes for labels."""
-    name = plain(getattr(loss, "__name__", "") or type(loss).__name__)
-    if name == "lossfunctionwrapper":
-        name = plain(getattr(loss, "fn", loss).__name__)
-    if name.startswith("sparsecategorical"):
-        return "sparse"
-    if name.startswith("categorical"):
-        return "categorical"
-    return "binary" if name.startswith("binary") else "values"
+    """What `loss`, a function or an object of Keras, or of a class made of one, takes."""
+    said = getattr(loss, "__name__", "")
+    for name in [said] if said else [kind.__name__ for kind in type(loss).__mro__]:
+        known = plain(name)
+        if known == "lossfunctionwrapper":
+            known = plain(getattr(getattr(loss, "fn", loss), "__name__", ""))
+        if known.startswith("sparsecategorical"):
+            return "sparse"
+        if known.startswith("categorical"):
+            return "categorical"
+        if known.startswith("binary"):
+            return "binary"
+    return "values"
 
 
 def _compile_config(model: Any) -> Mapping[str, Any]:
@@ -209,15 +217,18 @@ def output_names(model: Any) -> list[str]:
     return [str(name) for name in names] or ["output"]
 
 
-def _restored(stored: Any, module: Any, subject: str) -> Any:
-    """A loss or metric from what the compile config holds."""
+def _restored(stored: Any, module: Any, keras: Any, subject: str) -> Any:
+    """A loss, a metric or a schedule from what the compile config holds."""
     if not isinstance(stored, str | dict):
         return stored
     try:
-        return module.deserialize(stored) if isinstance(stored, dict) else module.get(stored)
+        made = module.deserialize(stored) if isinstance(stored, dict) else module.get(stored)
+        if isinstance(made, str):  # the name of what is not of Keras, but of its user
+            made = keras.saving.deserialize_keras_object(stored)
     except (ValueError, TypeError, ImportError) as error:
         message = f"{subject} cannot be restored ({first_line(error)}); give --loss and --metric"
         raise UsageError(message) from error
+    return made
 
 
 def _takes_logits(loss: Any) -> bool:
@@ -271,7 +282,9 @@ def _stored_metrics(stored: Any, model: Any, output: int, keras: Any) -> list[An
     if not isinstance(stored, list | tuple):
         stored = [stored]
     return [
-        metric if isinstance(metric, str) else _restored(metric, keras.metrics, "its metrics")
+        metric
+        if isinstance(metric, str)
+        else _restored(metric, keras.metrics, keras, "its metrics")
         for metric in stored
         if metric is not None
     ]
@@ -298,5 +311,7 @@ def _stored_rate(made: Any, keras: Any) -> float | None:
     numbers = [float(number) for number in found if isinstance(number, int | float)]
     if numbers:
         return max(numbers)
-    schedule = keras.optimizers.schedules.deserialize(rate) if isinstance(rate, dict) else rate
-    return float(schedule(0))
+    schedule = _restored(rate, keras.optimizers.schedules, keras, "its learning rate")
+    steps = tensorflow().constant([0, *(2**n for n in range(_SEEN))], "int64")
+    rates = [float(schedule(step)) for step in steps]  # it may rise before it falls
+    return max((rate for rate in rates if math.isfinite(rate)), default=0.0)

@@ -69,14 +69,16 @@ def part(data: TrainingData, rows: Any) -> tuple[Any, Any]:
     return data.samples(rows)[0], data.labels[rows]
 
 
-def compressed(keras: Any, model: Any, data: TrainingData, **options: Any) -> Compressed:
+def compressed(
+    keras: Any, model: Any, data: TrainingData, *, rate: float | None = None, **options: Any
+) -> Compressed:
     """With `EPOCHS` of fine-tuning for each stage."""
 
     def fit(trained: Any, projections: list[Any], *, stage: Stage) -> object:
         return fine_tune(
             trained,
             data,
-            TrainingSettings(epochs=EPOCHS),
+            TrainingSettings(epochs=EPOCHS, learning_rate=rate),
             keras=keras,
             projections=projections,
             report=lambda _: None,
@@ -215,6 +217,15 @@ def test_zeros_and_clusters_survive_quantization_aware_training_and_its_file(
     assert accuracy(back, data) > accuracy(model, data) - 0.05
     ranges = {v.name: float(v.numpy().max()) for v in back.get_layer("hidden").weights}
     assert ranges["hidden/post_activation_max:0"] != 6.0  # learned: it starts at 6
+
+
+def test_ranges_are_learned_even_where_no_epoch_is_better(
+    keras: Any, model: Any, data: TrainingData
+) -> None:
+    made = compressed(keras, model, data, quantize=True, rate=10.0)
+    history: Any = made.trained["quantize"]
+    assert min(epoch.validation_loss for epoch in history.epochs) > history.before.validation_loss
+    assert history.best > 0
 
 
 def test_quantization_aware_training_keeps_zeros_of_layers_that_its_scheme_does_not(

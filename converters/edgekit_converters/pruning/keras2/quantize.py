@@ -91,6 +91,7 @@ class HeldPatterns:
         """`aware` has the kernels as they are to be, and is about to be trained."""
         self._what = [word for word, on in (("sparsity", zeros), ("clusters", clusters)) if on]
         self._held: list[tuple[Any, Any, Any]] = []
+        self._has_ranges = False
         for wrapper in aware.layers:
             if not kernels(getattr(wrapper, "layer", wrapper)):
                 continue
@@ -105,6 +106,7 @@ class HeldPatterns:
 
     def after_batch(self, step: int) -> None:  # noqa: ARG002
         """Set the zeros again, and equal values to their mean."""
+        self._has_ranges = True
         segments = tensorflow().math
         for variable, mask, groups in self._held:
             kernel = variable
@@ -118,6 +120,11 @@ class HeldPatterns:
     def finish(self) -> None:
         """The same once more."""
         self.after_batch(0)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the ranges are known: before the first batch they are not."""
+        return self._has_ranges
 
     def progress(self) -> str:
         """What is kept."""

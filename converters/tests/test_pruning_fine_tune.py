@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.errors import DataError, UsageError
+from edgekit.errors import ConversionError, DataError, UsageError
 from edgekit.tensors import TensorSpec
 from edgekit_converters.pruning.training.data import TrainingData
 from edgekit_converters.pruning.training.fine_tune import fine_tune
@@ -380,6 +380,23 @@ def test_a_frozen_model_is_refused(keras: Any, data: TrainingData) -> None:
         fine_tune(
             model, data, TrainingSettings(epochs=1), keras=keras, report=quiet, name="m.keras"
         )
+
+
+@pytest.mark.parametrize("metric", ["precision", "f1_score", "mean"])
+def test_a_metric_that_does_not_fit_is_told_in_one_line(
+    keras: Any, data: TrainingData, metric: str
+) -> None:
+    settings = TrainingSettings(epochs=1, metrics=(metric,))
+    with pytest.raises(ConversionError, match=r"m.keras: .* cannot be computed .*; give others .*"):
+        fine_tune(classifier(keras), data, settings, keras=keras, report=quiet, name="m.keras")
+
+
+def test_an_optimizer_of_the_older_kind_trains_too(data: TrainingData) -> None:
+    keras = pytest.importorskip("tf_keras")
+    model = network(keras)
+    model.compile(keras.optimizers.legacy.Adam(0.01), "sparse_categorical_crossentropy")
+    history = fine_tune(model, data, TrainingSettings(epochs=2), keras=keras, report=quiet)
+    assert history.best > 0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import DataError, UsageError
+from edgekit.errors import ConversionError, DataError, UsageError
+from edgekit.quote import first_line
 from edgekit_converters.pruning.training import checkpoints, distill
 from edgekit_converters.pruning.training.compiled import goal, optimizer
 from edgekit_converters.pruning.training.data import TrainingData
@@ -90,6 +91,7 @@ def fine_tune(
         UsageError: no loss is known, unknown names, several outputs, nothing to train, a teacher
             that does not fit, or the checkpoint of another job.
         DataError: the labels do not fit the loss, or a sample cannot be read.
+        ConversionError: the loss or a metric cannot be computed of labels and outputs.
         OutputError: the checkpoint cannot be written.
         SourceError: the checkpoint is damaged.
     """
@@ -131,7 +133,9 @@ def fine_tune(
     validation = feed.validation(settings.batch_size)
     if teacher is not None:
         validation = validation.map(lambda inputs, wanted: ((inputs,), wanted))
-    made.build(trainer.trainable_variables)
+    # of Keras 2 there are optimizers of an older kind, too
+    build = getattr(made, "build", None) or made._create_all_weights
+    build(trainer.trainable_variables)
     for projection in projections:
         projection.begin(model, steps * settings.epochs)
     follower = Follower(
@@ -152,7 +156,7 @@ def fine_tune(
         else:
             if resume:
                 report("nothing to resume: starting from the beginning")
-            follower.start(trained.evaluate(validation, verbose=0, return_dict=True))
+            follower.start(_validated(trained, validation, feed, name))
         if not follower.has_ended:
             follower.run(
                 trained,
@@ -174,6 +178,24 @@ def fine_tune(
         if kept is not None:
             trainer.compile_from_config(kept)
     return follower.finish(notes=(*aim.notes, *notes))
+
+
+def _validated(trained: Any, validation: Any, feed: Feed, name: str) -> dict[str, Any]:
+    """How `trained` does before any training; loss and metrics are computed for the first time."""
+    try:
+        return dict(trained.evaluate(validation, verbose=0, return_dict=True))
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever they raise, or TensorFlow does in their place
+        if feed.failure is not None:
+            raise
+        lines = [line.strip() for line in str(error).splitlines()]
+        told = [line for line in lines if ": " in line and not line.startswith("File ")]
+        message = (
+            f"{name}: its loss or a metric cannot be computed ({type(error).__name__}: "
+            f"{(told or [first_line(error)])[-1][:200]}); give others with --loss and --metric"
+        )
+        raise ConversionError(message) from error
 
 
 def _trainer(model: Any, output: int, keras: Any, name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgekit.errors import UsageError
+from edgekit.prune_request import BATCH_SIZE, MULTIPLE_OF
 
 if TYPE_CHECKING:
     from edgekit.prune_request import PruneRequest
@@ -45,6 +46,8 @@ def _structured_only(request: PruneRequest) -> None:
             f"--measure {request.measure}: says of which file --size and --latency speak",
             "use it with one of them",
         )
+    if not request.prunes:
+        _no_channels(request, "without a target", f"give {_TARGETS}")
     if request.method.is_structured:
         return
     way = f"with --method {request.method}"
@@ -58,10 +61,18 @@ def _structured_only(request: PruneRequest) -> None:
                 f"--{name} {way}: zeros are multiplied and stored like any number",
                 f"use --method structured for --{name}, or give --sparsity",
             )
-    if request.importance != "magnitude":
-        _only(f"--importance {request.importance}", way, "channels", "--method structured")
-    if request.ratios != "uniform":
-        _only(f"--ratios {request.ratios}", way, "channels", "--method structured")
+    _no_channels(request, way, "use it with --method structured")
+
+
+def _no_channels(request: PruneRequest, way: str, advice: str) -> None:
+    """Refuse what says which channels are cut, where none are."""
+    for option, value, default in (
+        ("importance", request.importance, "magnitude"),
+        ("ratios", request.ratios, "uniform"),
+        ("multiple-of", request.multiple_of, MULTIPLE_OF),
+    ):
+        if value != default:
+            _refuse(f"--{option} {value} {way}: is about channels", f"{advice}, or leave it out")
 
 
 def _unstructured_only(request: PruneRequest) -> None:
@@ -129,6 +140,8 @@ def _without_data(request: PruneRequest) -> None:
         _refuse("--importance taylor: needs the gradients of real samples", _DATA)
     if request.ratios == "sensitivity":
         _refuse("--ratios sensitivity: tries every layer on real samples", _DATA)
+    if request.loss is not None:
+        _refuse(f"--loss {request.loss}: nothing is trained", _DATA)
     _without_epochs(request, "nothing is trained", _DATA)
 
 
@@ -138,6 +151,8 @@ def _without_epochs(request: PruneRequest, what: str, advice: str) -> None:
         ("resume", request.resume),
         ("learning-rate", request.learning_rate is not None),
         ("optimizer", request.optimizer is not None),
+        ("metric", bool(request.metrics)),
+        ("batch-size", request.batch_size != BATCH_SIZE),
         ("schedule constant", request.schedule != "polynomial"),
     ):
         if is_given:

@@ -50,11 +50,11 @@ _UNCOMPILED = "--loss sparse_categorical_crossentropy"
 NETWORKS = {
     "resnet": _Plan(
         about="ResNet-8, twice as wide; Fashion-MNIST",
-        training="--multiple-of 16 --epochs 4 --batch-size 128 --learning-rate 0.001",
+        training="--epochs 4 --batch-size 128 --learning-rate 0.001",
     ),
     "mobilenet": _Plan(
         about="MobileNetV2, 12 blocks; Fashion-MNIST",
-        training="--multiple-of 16 --epochs 5 --batch-size 128 --learning-rate 0.002",
+        training="--epochs 5 --batch-size 128 --learning-rate 0.002",
     ),
 }
 SMALL = {
@@ -104,7 +104,8 @@ CLUSTERS = {
 def runs(name: str) -> dict[str, tuple[str, ...]]:
     """What is done with a model of `NAMES`: the kind of it, and the options of `edgekit prune`."""
     zeros = ("--method", "unstructured", "--sparsity", "80%")
-    found: dict[str, tuple[str, ...]] = {"structured": ("--macs", "50%", "--teacher")}
+    widths = ("--multiple-of", "16") if name in NETWORKS else ()
+    found: dict[str, tuple[str, ...]] = {"structured": ("--macs", "50%", "--teacher", *widths)}
     if name in FASTER:
         found["faster"] = (*FASTER[name].split(), "--teacher")
     if name in ZEROS:

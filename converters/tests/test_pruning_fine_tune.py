@@ -382,6 +382,20 @@ def test_a_frozen_model_is_refused(keras: Any, data: TrainingData) -> None:
         )
 
 
+def test_gradients_in_16_bits_are_scaled(keras3: Any, data: TrainingData) -> None:
+    layers = keras3.layers
+    half = layers.Dense(8, "relu", dtype="mixed_float16")
+    ends = layers.Dense(10, "softmax", dtype="float32")
+    model = keras3.Sequential([layers.Input((8, 8, 1)), layers.Flatten(), half, ends])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    seen: list[str] = []
+    looking = keras3.callbacks.Callback()
+    looking.on_train_begin = lambda _: seen.append(type(looking.model.optimizer).__name__)
+    settings = TrainingSettings(epochs=1)
+    fine_tune(model, data, settings, keras=keras3, report=quiet, callbacks=[looking])
+    assert seen == ["LossScaleOptimizer"]
+
+
 @pytest.mark.parametrize("metric", ["precision", "f1_score", "mean"])
 def test_a_metric_that_does_not_fit_is_told_in_one_line(
     keras: Any, data: TrainingData, metric: str

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import ConversionError, DataError, UsageError
 from edgekit.quote import first_line
+from edgekit_converters.keras_precision import half_precision_layers
 from edgekit_converters.pruning.training import checkpoints, distill
 from edgekit_converters.pruning.training.compiled import goal, optimizer
 from edgekit_converters.pruning.training.data import TrainingData
@@ -114,6 +115,9 @@ def fine_tune(
         message = f"{data.text}: has fewer samples than the fixed batch of the model; give more"
         raise DataError(message)
     made, notes = optimizer(model, settings, steps * settings.epochs, keras)
+    halved = {layer.compute_dtype for layer in half_precision_layers(model)}
+    if keras.__name__ == "keras" and "float16" in halved:  # where small gradients would vanish
+        made = keras.optimizers.LossScaleOptimizer(made)
     for note in (*aim.notes, *notes):
         report(note)
     state = checkpoints.load(checkpoint, digest) if resume and checkpoint is not None else None

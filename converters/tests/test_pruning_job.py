@@ -1,5 +1,7 @@
 """The model of a job is saved, loaded again and compared, whatever sizes its inputs leave free."""
 
+import errno
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from edgekit.prune_options import request_from
 from edgekit_converters.custom_objects import classes_in
 from edgekit_converters.pruning.channels.stage import ChannelStage
 from edgekit_converters.pruning.job import Job, save_checked
+from edgekit_converters.pruning.original import digest_of, original
 
 pytestmark = [pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
 
@@ -20,6 +23,27 @@ def job_of(model: Any, folder: Path, **given: Any) -> Job:
     model.save(source)
     request = request_from(source, sparsity=0.5, **given)
     return Job.open(request.to_plain(), source, folder)
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = job_of(pooled(1), tmp_path)
+
+    def save(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(job.model, "save", save)
+    with pytest.raises(OSError, match="No space left"):  # which the process tells for all of it
+        save_checked(job.model, tmp_path / "made.keras", job)
+
+
+def test_a_model_in_memory_is_known_again_later(tmp_path: Path) -> None:
+    request, other = (request_from(pooled(times), sparsity=0.5) for times in (1, 2))
+    saved = original(request, tmp_path)
+    first, written = digest_of(request, saved), saved.read_bytes()
+    time.sleep(1.1)  # a file has the second in which it was written
+    assert digest_of(request, original(request, tmp_path)) == first
+    assert saved.read_bytes() != written
+    assert digest_of(other, original(other, tmp_path)) != first
 
 
 @pytest.mark.filterwarnings("ignore:Skipping variable loading:UserWarning")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -190,6 +191,8 @@ def save_checked(model: Any, path: Path, job: Job) -> None:
     try:
         model.save(str(path))
     except Exception as error:  # Keras raises whatever the layers raise
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
         message = (
             f"{job.name}: cannot be saved again: {first_line(error)}; give its layers a config"
         )

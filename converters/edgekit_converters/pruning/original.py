@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import zipfile
 from pathlib import Path
 
-from edgekit import keras_file, source_kind
+from edgekit import check_worker, keras_file, source_kind
 from edgekit.errors import SourceError, UsageError
 from edgekit.prune_request import PruneRequest
 from edgekit.quote import first_line
@@ -25,6 +27,20 @@ def original(request: PruneRequest, workspace: Path) -> Path:
     if kind == "keras":
         refuse_code(str(path), keras_file.read(path), trust=request.trust)
     return path
+
+
+def digest_of(request: PruneRequest, path: Path) -> str:
+    """A digest of the model at `path`: of the file, or of what is in one that was just written.
+
+    Such a file has the time in it, by which a call that resumes would not know its model again.
+    """
+    if is_path(request.source):
+        return check_worker.sha256(str(path))
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(path) as archive:
+        for name in sorted(set(archive.namelist()) - {"metadata.json"}):
+            digest.update(name.encode() + archive.read(name))
+    return digest.hexdigest()
 
 
 def _saved(request: PruneRequest, workspace: Path) -> Path:

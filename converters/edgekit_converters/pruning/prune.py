@@ -18,7 +18,7 @@ from edgekit.progress import Progress
 from edgekit.prune_request import PruneRequest
 from edgekit.pruned import Cut, EpochRecord, Kept, LayerZeros, Pruned
 from edgekit.pruning import TRAINING, checkpoint_of, warnings_of
-from edgekit_converters.pruning.original import is_path, original
+from edgekit_converters.pruning.original import digest_of, is_path, original
 from edgekit_converters.pruning.target_reached import reached, with_cut
 from edgekit_converters.pruning.target_search import Chosen, TargetSearch
 from edgekit_converters.pruning.training.stage import LINE
@@ -106,7 +106,9 @@ class _Job:
         for warning in facts["warnings"]:
             progress.note(f"WARNING {warning}")
         samples = facts["samples"]
-        digest = request.digest(self.sha256)  # what a resumed call is recognised by
+        digest = request.digest(
+            digest_of(request, self.path)
+        )  # what a resumed call is recognised by
         chosen, cuts = self._cut(facts, digest)
         progress.step(self._what())
         if request.epochs_to_train:  # which takes long; else what is refused is refused first

@@ -78,6 +78,8 @@ def test_images_of_any_size_are_as_large_as_those_of_the_data(tmp_path: Path) ->
     for option in ("data", "test"):
         job = job_of(pooled(4), tmp_path, **{option: data})
         save_checked(job.model, tmp_path / "made.keras", job)
+        (shape,) = job.save_samples()["shapes"].values()
+        assert shape == [1, 16, 24, 1]
 
 
 def test_without_data_larger_ones_are_tried(tmp_path: Path) -> None:

@@ -133,17 +133,20 @@ class Job:
     def save_samples(self) -> dict[str, Any]:
         """Write what the verdict needs: ``calibrate.npz`` and ``test.npz``, prepared.
 
+        Files have one shape, so inputs that leave axes free get that of the samples.
+
         Raises:
             DataError: a sample cannot be read.
         """
         judging = self.data or self.tested
         if judging is None:
-            return {"calibrate": None, "test": None, "prepared": ()}
+            return {"calibrate": None, "test": None, "prepared": (), "shapes": {}}
         names = [spec.name for spec in judging.dataset.inputs]
         told: dict[str, Any] = {
             "calibrate": None,
             "test": str(judging.save_test(self.workspace / "test.npz")),
             "prepared": [f"{name}:none" for name in names] if len(names) > 1 else ["none"],
+            "shapes": _shapes(judging),
         }
         if self.data is None:
             return told
@@ -163,6 +166,12 @@ class Job:
         )
         self.model = to_keras3(self.model, name=self.name, note=self.notes.append)
         self.framework = "keras"
+
+
+def _shapes(data: TrainingData) -> dict[str, list[int]]:
+    sample = data.dataset.batch([0])
+    free = [spec.name for spec in data.dataset.inputs if None in spec.shape[1:]]
+    return {name: [1, *sample[name].shape[1:]] for name in free}
 
 
 def load(request: PruneRequest, path: Path) -> LoadedModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -130,6 +130,7 @@ class _Job:
                 test=samples["test"],
                 test_name=request.test or request.data,
                 preprocess=tuple(samples["prepared"]),
+                shapes=_tuples(samples["shapes"]),
                 output=facts["output"],
                 custom_objects=request.custom_objects,
                 trust=request.trust,
@@ -200,6 +201,7 @@ class _Job:
             original=self.path,
             calibrate=facts["samples"]["calibrate"] or facts["samples"]["test"],
             prepared=tuple(facts["samples"]["prepared"]),
+            shapes=_tuples(facts["samples"]["shapes"]),
             story=self._story(None),
             progress=self.progress,
         )
@@ -257,6 +259,10 @@ class _Job:
         plain = self.request.to_plain()
         told = {name: value for name, value in plain.items() if name not in hidden}
         return told | {"epochs": self.request.epochs_to_train}
+
+
+def _tuples(shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int | None, ...]]:
+    return {name: tuple(shape) for name, shape in shapes.items()}
 
 
 def _told(progress: Progress, event: str) -> None:

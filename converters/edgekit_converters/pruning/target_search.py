@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ class TargetSearch:
     """Samples for int8; random ones without."""
     prepared: tuple[str, ...]
     """That they need no preprocessing any more."""
+    shapes: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
+    """Of inputs that leave axes free: those of the files."""
     story: str
     """JSON of how the model is made, which its files carry."""
     progress: Progress
@@ -175,6 +178,7 @@ class TargetSearch:
             precisions=(self.request.measure,),
             calibrate=self.calibrate or "random",
             preprocess=self.prepared if self.calibrate else (),
+            shapes=self.shapes,
             custom_objects=self.request.custom_objects,
             trust=self.request.trust,
             tolerances=("relative_error=1e9", "flips=1"),  # not trained, it is no good yet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +40,8 @@ class VerdictSettings:
     """What the result calls it; a temporary file has no name that says anything."""
     preprocess: tuple[str, ...] = ()
     """How both become input; ``("none",)`` or nothing where they are prepared already."""
+    shapes: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
+    """Of inputs that leave axes free: those of the files."""
     output: str | None = None
     """Which output is scored, where there are several."""
     custom_objects: Path | None = None
@@ -157,6 +159,7 @@ class _Judge:
             precisions=wanted,
             calibrate=self.calibration,
             preprocess=self.settings.preprocess,
+            shapes=self.settings.shapes,
             custom_objects=self.settings.custom_objects,
             trust=self.settings.trust,
             limits=self.settings.limits,

@@ -82,6 +82,15 @@ def test_unknown_names_are_told_with_those_that_are_near(
         goal(classifier(keras), settings(**given), keras)
 
 
+def test_what_needs_settings_is_not_called_unknown(keras3: Any) -> None:
+    model = classifier(keras3)
+    given = settings(loss="sparse_categorical_crossentropy", metrics=("mean_io_u",))
+    with pytest.raises(UsageError, match="--metric mean_io_u: needs settings; compile the model"):
+        goal(model, given, keras3)
+    with pytest.raises(UsageError, match="--optimizer loss_scale_optimizer: needs settings"):
+        optimizer(model, settings(optimizer="loss_scale_optimizer"), 10, keras3)
+
+
 def test_an_unknown_optimizer_is_told_with_those_that_are_near(keras: Any) -> None:
     with pytest.raises(UsageError, match="--optimizer adan: .*did you mean adam"):
         optimizer(classifier(keras), settings(optimizer="adan"), 10, keras)

@@ -26,9 +26,14 @@ def named(option: str, text: str, get: Callable[[str], Any], module: Any) -> Any
     ]
     same = next((name for name in known if plain(name) == plain(text)), text)
     made: Any = None
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, KeyError):
         made = get(same)
     if made is None or isinstance(made, str):  # Keras 2 gives back metrics it does not know
+        if same in known:
+            message = (
+                f"{option} {text}: needs settings; compile the model with it, and leave it out"
+            )
+            raise UsageError(message)
         near = difflib.get_close_matches(plain(text), [plain(n) for n in known], n=6, cutoff=0.5)
         found = [_snake(n) for one in near for n in known if plain(n) == one]
         hint = f"did you mean {', '.join(dict.fromkeys(found[:6]))}" if found else "see keras.io"

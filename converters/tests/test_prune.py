@@ -12,7 +12,7 @@ import pytest
 
 import edgekit
 from edgekit.errors import ConversionError, EdgekitError, OutputError, SourceError, UsageError
-from edgekit.pruning import ONE_SHOT, PLAN, checkpoint_of
+from edgekit.pruning import ONE_SHOT, PLAN, TRAINING, checkpoint_of
 from edgekit_converters.pruning import saved_plan
 from edgekit_converters.pruning.saved_plan import SavedPlan
 from edgekit_converters.pruning.verdict import latency as verdict_latency
@@ -125,6 +125,57 @@ def test_a_resumed_command_that_is_refused_leaves_what_was_chosen(
         with pytest.raises(EdgekitError, match=r"another job|no such file"):
             edgekit.prune(net, out, macs="50%", data=wrong, resume=True)
         assert (checkpoint_of(out) / PLAN).is_file()
+
+
+def test_a_refused_command_with_force_leaves_what_an_earlier_one_trained(
+    net: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "small.keras"
+    trained = checkpoint_of(out) / "prune" / TRAINING
+    trained.parent.mkdir(parents=True)
+    trained.write_text("hours of work")
+    with pytest.raises(EdgekitError, match="no such file"):
+        edgekit.prune(net, out, macs="50%", data=tmp_path / "nowhere.npz", force=True)
+    assert trained.read_text() == "hours of work"
+
+
+@pytest.mark.parametrize("then", [{"qat": True}, {"macs": "60%"}, {"cluster": 8}], ids=str)
+def test_zeros_of_an_earlier_call_are_kept(
+    net: Path, data: Path, tmp_path: Path, then: dict[str, Any]
+) -> None:
+    sparse = tmp_path / "sparse.keras"
+    edgekit.prune(net, sparse, sparsity="75%", method="unstructured", data=data, epochs=1)
+    made = edgekit.prune(sparse, tmp_path / "then.keras", **then, data=data, epochs=2)
+    kernels = [array for array in weights(made.path) if array.ndim == 2]
+    assert [np.mean(kernel == 0) > 0.6 for kernel in kernels] == [True] * 3
+
+
+def test_a_loss_of_ones_own_gets_class_numbers_as_they_are(data: Path, tmp_path: Path) -> None:
+    code = (
+        "import keras\n"
+        "def halved(labels, scores):\n"
+        "    return 0.5 * keras.losses.sparse_categorical_crossentropy(labels, scores)\n"
+    )
+    (tmp_path / "own.py").write_text(code)
+    build = (
+        f"{code}keras.utils.set_random_seed(0)\n"
+        "model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(32, 'relu'),"
+        " keras.layers.Dense(3, 'softmax')])\n"
+        "model.compile('adam', halved)\n"
+        f"model.save({str(tmp_path / 'own.keras')!r})\n"
+    )
+    subprocess.run([sys.executable, "-c", build], check=True, capture_output=True)
+    made = edgekit.prune(
+        tmp_path / "own.keras",
+        tmp_path / "small.keras",
+        macs="50%",
+        data=data,
+        epochs=3,
+        custom_objects=tmp_path / "own.py",
+    )
+    assert made.verdict is not None
+    assert made.verdict.pairs[0].pruned is not None
+    assert made.history[-1].values["val_loss"] < made.history[0].values["val_loss"]
 
 
 def test_a_conversion_prunes_first(net: Path, data: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit import keras_file
 from edgekit.child_main import tell
 from edgekit.errors import SourceError
 from edgekit.prune_request import PruneRequest
@@ -47,6 +48,8 @@ class Job:
     """To judge by, where nothing is trained."""
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    has_zeros: bool = False
+    """Whether an earlier call set single weights to zero; they are kept."""
 
     @classmethod
     def open(cls, plain: dict[str, Any], path: Path, workspace: Path) -> Job:
@@ -76,6 +79,7 @@ class Job:
             loaded=loaded,
             data=None,
             warnings=list(loaded.warnings),
+            has_zeros=bool((keras_file.read(path).pruned or {}).get("sparsity")),
         )
         if job.framework == "tf_keras" and request.method.is_structured and request.prunes:
             job._translate()

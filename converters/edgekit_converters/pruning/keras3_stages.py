@@ -68,7 +68,7 @@ class _Stages:
         if self.zeros:
             self._prune()
         elif self.trains and request.prunes:
-            self._train("prune", self.model)
+            self._train("prune", self.model, self._earlier_zeros(self.skip))
         if request.cluster is not None:
             self._cluster(request.cluster)
         ranges: dict[str, tuple[float, float]] = {}
@@ -128,9 +128,18 @@ class _Stages:
             )
         elif self.zeros:
             held.append(Zeros(skip=self._still_there(self.skip, qat.model)))
+        else:
+            held += self._earlier_zeros(self._still_there(self.skip, qat.model))
         self._train("quantize", qat.model, tuple(held))
         self.model, ranges = qat_finish(qat)
         return ranges
+
+    def _earlier_zeros(self, skip: tuple[str, ...]) -> tuple[Projection, ...]:
+        """What holds the zeros that the model came with, where an earlier call made them."""
+        if not self.job.has_zeros:
+            return ()
+        self.notes.append("zeros that an earlier call made are kept")
+        return (Zeros(skip=skip),)
 
     def _still_there(self, skip: tuple[str, ...], model: Any = None) -> tuple[str, ...]:
         """Those of `skip` that the model still has: folding takes batch normalisations away."""

@@ -44,7 +44,7 @@ def prune(request: PruneRequest, progress: Progress) -> Pruned:
         target = request.output(_framework(request, path))
         checkpoint = checkpoint_of(target)
         _check_checkpoint(request, checkpoint)
-        is_new = not checkpoint.exists()
+        is_new = not (request.resume and checkpoint.exists())
         child = stack.enter_context(
             Child(
                 _WORKER,
@@ -106,9 +106,10 @@ class _Job:
         for warning in facts["warnings"]:
             progress.note(f"WARNING {warning}")
         samples = facts["samples"]
-        digest = request.digest(
-            digest_of(request, self.path)
-        )  # what a resumed call is recognised by
+        # what a resumed call is recognised by
+        digest = request.digest(digest_of(request, self.path))
+        if not request.resume:  # the call was taken; what an earlier one left may go now
+            shutil.rmtree(self.checkpoint, ignore_errors=True)
         chosen, cuts = self._cut(facts, digest)
         progress.step(self._what())
         if request.epochs_to_train:  # which takes long; else what is refused is refused first
@@ -294,4 +295,3 @@ def _check_checkpoint(request: PruneRequest, checkpoint: Path) -> None:
             "or --force to start from the beginning"
         )
         raise OutputError(message)
-    shutil.rmtree(checkpoint, ignore_errors=True)

@@ -59,6 +59,11 @@ class ChannelStage:
         if graph.uncounted:
             target = job.request.macs is not None
             (job.warnings if target else job.notes).append(_uncounted(graph.uncounted))
+        if any(None in spec.shape[1:] for spec in job.loaded.inputs):
+            job.notes.append(
+                "multiply-adds are counted with one element along axes that the inputs leave free; "
+                "--size and --latency measure the file"
+            )
         return cls(job=job, graph=graph)
 
     def plan(self, kind: Kind, amount: float) -> Plan:

@@ -48,7 +48,7 @@ def clustered(
             kernel.assign(made.centroids[made.members])
         return model, notes, None
     plain, variables = copy_of(model), list(model.weights)
-    grouped, wrappers, left = _grouped(model, enough, count, zeros=settings.prunes)
+    grouped, wrappers, left = _grouped(model, enough, count, zeros=settings.keeps_zeros)
     if left:
         notes.append(f"not clustered: {listed(left)}: tensorflow-model-optimization cannot")
     if not wrappers:

@@ -59,9 +59,9 @@ def quantized(
     nested = [layer for layer in model.layers if is_model(layer)] if flat is not model else []
     left = _to_skip(model, flat, settings)
     model = flat
-    keeps = bool(settings.prunes or settings.clusters)
+    keeps = bool(settings.keeps_zeros or settings.clusters)
     aware, notes = _annotated(model, left, settings, preserve=keeps)
-    held = HeldPatterns(aware, zeros=settings.prunes, clusters=bool(settings.clusters))
+    held = HeldPatterns(aware, zeros=settings.keeps_zeros, clusters=bool(settings.clusters))
     compile_like(aware, model)
     told = fit(aware, [held], stage="quantize")
     held.finish()
@@ -275,7 +275,7 @@ def _scheme(settings: Keras2Settings, *, preserve: bool) -> Any:
             registry = zeros.prune_preserve_quantize_registry
             return registry.Default8bitPrunePreserveQuantizeRegistry()
         registry = clusters.cluster_preserve_quantize_registry
-        return registry.Default8bitClusterPreserveQuantizeRegistry(settings.prunes)
+        return registry.Default8bitClusterPreserveQuantizeRegistry(settings.keeps_zeros)
 
     class Registry(plain.Default8BitQuantizeRegistry):  # type: ignore[misc]
         def supports(self, layer: Any) -> bool:  # asked for the outputs of skipped layers too

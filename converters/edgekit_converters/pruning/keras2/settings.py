@@ -37,6 +37,8 @@ class Keras2Settings:
     scope: Scope = "layer"
     """Whether `sparsity` is of each layer or of all together."""
     schedule: Schedule = "polynomial"
+    has_zeros: bool = False
+    """Whether the model comes with zeros that are to be kept."""
     clusters: int | None = None
     """Different values that each kernel keeps."""
     quantize: bool = False
@@ -68,6 +70,11 @@ class Keras2Settings:
     def block(self) -> tuple[int, int] | None:
         """(height, width) of the blocks that become zero together."""
         return parse_zeros(self.method, "--method").block
+
+    @property
+    def keeps_zeros(self) -> bool:
+        """Whether clustering and quantization leave zeros as they are."""
+        return self.prunes or self.has_zeros
 
     @property
     def prunes(self) -> bool:

@@ -31,6 +31,7 @@ def compress(job: Job, folder: Path, digest: str) -> Compression:
         method=str(request.method) if prunes else "unstructured",
         scope=request.scope,
         schedule=request.schedule,
+        has_zeros=job.has_zeros,
         clusters=request.cluster,
         quantize=request.qat,
         skip=request.skip,

@@ -17,8 +17,9 @@ from edgekit_converters.pruning.training.keras_names import named, plain
 from edgekit_converters.pruning.training.settings import TrainingSettings
 from edgekit_converters.tensorflow_setup import tensorflow
 
-Family = Literal["sparse", "categorical", "binary", "values"]
-"""What a loss takes: class numbers, a row of shares a sample, zeros and ones, or any numbers."""
+Family = Literal["sparse", "categorical", "binary", "values", "own"]
+"""What a loss takes: class numbers, a row of shares a sample, zeros and ones, any numbers, or what
+only its author knows."""
 Ending = Literal["softmax", "sigmoid", "other"]
 
 DEFAULT_RATE = 1e-3
@@ -78,7 +79,7 @@ def goal(
         metrics = [_metric_named(text, keras) for text in settings.metrics]
     else:
         metrics = _stored_metrics(config.get("metrics"), model, output, keras)
-        if not metrics and family != "values":
+        if not metrics and family not in ("values", "own"):
             metrics = ["accuracy"]
     if family == "binary" and from_logits:  # which Keras would hold against 0.5
         right = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
@@ -164,13 +165,15 @@ def family_of(loss: Any) -> Family:
         known = plain(name)
         if known == "lossfunctionwrapper":
             known = plain(getattr(getattr(loss, "fn", loss), "__name__", ""))
-        if known.startswith("sparsecategorical"):
+        if known.startswith(("sparsecategorical", "categoricalgeneralized")):
             return "sparse"
         if known.startswith("categorical"):
             return "categorical"
         if known.startswith("binary"):
             return "binary"
-    return "values"
+    maker = getattr(loss, "fn", loss if said else type(loss))
+    package = str(maker.__module__).partition(".")[0]
+    return "values" if package in ("keras", "tf_keras") else "own"
 
 
 def _compile_config(model: Any) -> Mapping[str, Any]:

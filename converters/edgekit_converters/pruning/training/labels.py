@@ -44,6 +44,8 @@ def fit_labels(
             return _shares(labels, output)
         if family == "binary":
             return _zeros_and_ones(labels, output)
+        if family == "own" and output[-1] != 1 and _are_numbers_of_classes(labels, output):
+            return np.asarray(labels, np.int32)
         return _values(labels, output)
     except DataError as error:
         message = f"{source}: {first_line(error)}"
@@ -126,3 +128,7 @@ def _are_shares(labels: Array) -> bool:
     return labels.shape[-1] > 1 and bool(
         np.isin(labels, (0, 1)).all() and (labels.sum(axis=-1) == 1).all()
     )
+
+
+def _are_numbers_of_classes(labels: Array, output: Sequence[int | None]) -> bool:
+    return labels.dtype.kind in "iu" and labels.ndim == len(output) - 1

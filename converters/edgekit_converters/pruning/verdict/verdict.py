@@ -100,7 +100,7 @@ def verdict(
         data=(settings.test_name or settings.test) if first else None,
         task=first.task if first else None,
         processes=latencies.processes,
-        notes=(*judge.notes(), *(first.notes if first else ()), *latencies.doubts),
+        notes=(*judge.notes(), *judge.of_data(first), *latencies.doubts),
     )
 
 
@@ -141,6 +141,12 @@ class _Judge:
         if self.calibration == "random":
             return ("int8 files are calibrated on random numbers, as there are no data",)
         return ()
+
+    def of_data(self, evaluation: Evaluation | None) -> tuple[str, ...]:
+        """What there is to say about the test samples, called as the user calls them."""
+        test, name = self.settings.test, self.settings.test_name
+        notes = evaluation.notes if evaluation else ()
+        return tuple(note.replace(test, name) for note in notes) if test and name else notes
 
     @property
     def wanted(self) -> tuple[Precision, ...]:

@@ -146,7 +146,7 @@ def test_what_its_user_wrote_is_taken_as_it_is(keras: Any) -> None:
         assert notes == ()
         model.compile("sgd", far)
         found = goal(model, settings(), keras)
-        assert (found.loss, found.family) == (far, "values")
+        assert (found.loss, found.family) == (far, "own")
 
 
 def test_a_rate_that_is_given_wins(keras: Any) -> None:

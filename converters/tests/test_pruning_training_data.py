@@ -238,3 +238,9 @@ def test_class_numbers_are_no_values_of_ten_outputs() -> None:
         DataError, match=r"have shape \(\) for each sample, the model gives \(10,\)"
     ):
         fit_labels(np.array([0, 1]), "values", (None, 10))
+
+
+def test_a_loss_of_ones_own_gets_class_numbers_or_numbers_of_the_shape_of_the_output() -> None:
+    numbers = fit_labels(np.array([0, 2]), "own", (None, 3))
+    assert (str(numbers.dtype), numbers.tolist()) == ("int32", [0, 2])
+    assert fit_labels(np.array([1, 2]), "own", (None, 1)).tolist() == [[1.0], [2.0]]

@@ -156,7 +156,7 @@ def save_rows(
         others: further arrays.
 
     Raises:
-        DataError: a sample cannot be read, or two have different shapes.
+        DataError: a sample cannot be read, two have different shapes, or one holds no number.
     """
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for spec in dataset.inputs:
@@ -167,6 +167,7 @@ def save_rows(
             step = max(1, _PIECE_BYTES // max(1, first.nbytes))
             with archive.open(f"{spec.name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array_header_1_0(file, {**head, "shape": shape})
+                done = 0
                 for batch in alone.batches(rows, step):
                     piece = batch[spec.name]
                     if piece.shape[1:] != shape[1:] or piece.dtype != first.dtype:
@@ -175,6 +176,8 @@ def save_rows(
                             f"{piece.shape[1:]} for input {spec.name!r}; make them equal"
                         )
                         raise DataError(message)
+                    check_finite(piece, dataset.text, spec.name, rows[done : done + len(piece)])
+                    done += len(piece)
                     file.write(np.ascontiguousarray(piece).data)
         for name, array in others.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -185,3 +188,20 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
     """Read what `save` wrote."""
     with np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def check_finite(piece: NDArray[Any], text: str, name: str, rows: NDArray[np.intp]) -> None:
+    """Refuse NaN and infinity in samples of the input `name`, which are `rows` of the data `text`.
+
+    Raises:
+        DataError: there are some; it names the first such sample.
+    """
+    if piece.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(piece.reshape(len(piece), -1)).all(axis=1)
+    if bad.any():
+        message = (
+            f"{text}: input {name!r} has NaN or infinite values in sample {rows[bad][0]}; "
+            "clean the data"
+        )
+        raise DataError(message)

@@ -178,6 +178,40 @@ def test_a_loss_of_ones_own_gets_class_numbers_as_they_are(data: Path, tmp_path:
     assert made.history[-1].values["val_loss"] < made.history[0].values["val_loss"]
 
 
+def test_test_labels_that_do_not_fit_are_refused_before_any_training(
+    net: Path, data: Path, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.npz"
+    with np.load(data) as arrays:
+        np.savez(wrong, x=arrays["x"] + 1, y=arrays["y"] + 1)
+    with pytest.raises(EdgekitError, match=rf"--test {wrong}: labels: go from 1 to 3"):
+        edgekit.prune(net, tmp_path / "small.keras", macs="50%", data=data, test=wrong, epochs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.npz"]
+
+
+def test_much_more_than_was_asked_for_is_told_and_how_to_come_closer(
+    net: Path, tmp_path: Path
+) -> None:
+    made = edgekit.prune(net, tmp_path / "small.keras", macs="90%", multiple_of=32)
+    (told,) = [note for note in made.notes if "--multiple-of 1 comes closer" in note]
+    assert "where 90% would have done" in told
+
+
+def test_a_resumed_command_without_a_checkpoint_says_so(
+    net: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "small.keras"
+    command = [sys.executable, "-m", "edgekit", "prune", str(net), "--macs", "50%", "--resume"]
+    done = subprocess.run(
+        [*command, "--data", str(data), "--epochs", "1", "-o", str(out)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    missing = checkpoint_of(out)
+    assert f"WARNING --resume: {missing} is not there; starting from the beginning" in done.stderr
+
+
 def test_a_conversion_prunes_first(net: Path, data: Path, tmp_path: Path) -> None:
     made = edgekit.convert(
         net, out=tmp_path, quantize=["float32", "int8"], calibrate=data, prune="macs=50%"
@@ -309,7 +343,7 @@ def test_test_data_judge_where_nothing_is_trained(
             {"macs": "50%"},
             "only.keras: no channel can be cut .*; try --method unstructured --spars",
         ),
-        ({"macs": "50%", "skip": "Dense"}, "only.keras: no channel .*; it has no weights that"),
+        ({"macs": "50%", "skip": "Dense"}, "only.keras: no channel .*; leave out --skip, or"),
         ({"macs": "90k"}, "no channel can be cut"),
     ],
 )

@@ -69,7 +69,7 @@ def test_what_is_saved_is_an_ordinary_model(keras: Any, tmp_path: Path) -> None:
 
 
 def test_epochs_tell_where_it_begins_and_ends(keras: Any) -> None:
-    callback = pruning_callback(0.5, begin_epoch=1, end_epoch=2.5)
+    callback = pruning_callback("50%", begin_epoch=1, end_epoch=2.5)
     history = fit(compiled(keras), callback).history["sparsity"]
     assert history[0] == 0.0
     assert 0 < history[1] < 0.5
@@ -149,12 +149,13 @@ def test_data_of_unknown_length_need_steps(keras: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"sparsity": 1.0}, "sparsity 1: must be above 0 and below 1"),
+        ({"sparsity": 1.0}, "sparsity 1: leaves nothing; give a share below 100 %"),
         ({"method": "5x"}, "method 5x: not known; there are: unstructured, N:M"),
         ({"schedule": "cubic"}, "schedule 'cubic'"),
         ({"begin_epoch": 1, "begin_step": 3}, "begin_epoch and begin_step: say the same"),
         ({"end_epoch": -1}, "end_epoch -1: must be 0 or more; give another"),
         ({"begin_epoch": float("nan")}, "begin_epoch nan: must be 0 or more; give another"),
+        ({"begin_epoch": 3, "end_epoch": 1}, "end_epoch 1: comes before begin_epoch 3"),
         ({"end_epoch": float("inf")}, "end_epoch inf: must be 0 or more; give another"),
         ({"frequency": 0}, "frequency 0"),
     ],

@@ -117,6 +117,23 @@ def test_a_class_that_only_the_verdict_has_is_refused(tmp_path: Path) -> None:
         TrainingData.open(train, IMAGE, test=test)
 
 
+def test_a_sample_of_the_verdict_that_holds_no_number_is_named(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((500, 2))
+    x[42] = np.nan  # some samples are looked at before, and this one is not among them
+    whole = small(tmp_path, 50, y=np.arange(50) % 2)
+    given = tmp_path / "test.npz"
+    np.savez(given, x=x, y=np.arange(500) % 2)
+    data = TrainingData.open(whole, PAIR, test=str(given))
+    said = rf"{given}: input 'x' has NaN or infinite values in sample 42; clean"
+    with pytest.raises(DataError, match=said):
+        data.save_test(tmp_path / "out.npz")
+
+
+def test_labels_that_are_no_numbers_are_told() -> None:
+    with pytest.raises(DataError, match="labels: have NaN or infinite values"):
+        fit_labels(np.array([0, np.nan, 1]), "sparse", (None, 2))
+
+
 def test_random_numbers_teach_nothing() -> None:
     with pytest.raises(DataError, match="--data random:20: nothing can be learned"):
         TrainingData.open("random:20", PAIR)

@@ -223,7 +223,7 @@ class Child:
                 self._kill()
                 text = (
                     f"{function}: no end after {self.limits.time_s:g} s, stopped; "
-                    "raise --time-limit, or try another precision"
+                    "raise --time-limit"
                 )
                 raise CrashError(text)
             used = resident_bytes(process.pid)

@@ -96,7 +96,7 @@ ZEROS = ("resnet",)
 CLUSTERS = {
     "resnet": "--cluster 16",
     "mobilenet": "--cluster 4",
-    "fashion": "--cluster 3 --epochs 10",
+    "fashion": "--scope global --cluster 3 --epochs 10",
 }
 """Where weights are set to zero and the others clustered: the options of that."""
 

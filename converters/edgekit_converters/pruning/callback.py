@@ -20,11 +20,12 @@ from typing import Any
 
 from edgekit._lazy import need
 from edgekit.errors import UsageError
+from edgekit.prune_amount import parse_share
 from edgekit_converters.pruning.zeros.holding import Masks
 
 
 def pruning_callback(
-    sparsity: float | None = None,
+    sparsity: float | str | None = None,
     *,
     method: str = "unstructured",
     scope: str = "layer",
@@ -47,7 +48,7 @@ def pruning_callback(
     without zeros.
 
     Args:
-        sparsity: share of zeros to reach, above 0 and below 1; 0.8 by default.
+        sparsity: share of zeros to reach, as 0.8 or "80%"; 0.8 by default.
         method: ``"unstructured"``, ``"2:4"`` (any N:M: at most N of every M weights stay, which
             tells the sparsity), or ``"1x4"`` (any block).
         scope: ``"layer"``: every kernel has this share of zeros; ``"global"``: all together.
@@ -76,11 +77,15 @@ def pruning_callback(
         if epoch is not None and not 0 <= epoch < math.inf:
             message = f"{kind}_epoch {epoch:g}: must be 0 or more; give another, or leave it out"
             raise UsageError(message)
+    if begin_epoch is not None and end_epoch is not None and end_epoch < begin_epoch:
+        message = f"end_epoch {end_epoch:g}: comes before begin_epoch {begin_epoch:g}; give a later"
+        raise UsageError(message)
+    share = None if sparsity is None else parse_share("sparsity", sparsity)
     make = _callback_class()
 
     def masks(begin: int | None, end: int | None) -> Masks:
         return Masks(
-            sparsity,
+            share,
             method=method,
             scope=scope,
             schedule=schedule,

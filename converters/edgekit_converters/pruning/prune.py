@@ -45,6 +45,10 @@ def prune(request: PruneRequest, progress: Progress) -> Pruned:
         checkpoint = checkpoint_of(target)
         _check_checkpoint(request, checkpoint)
         is_new = not (request.resume and checkpoint.exists())
+        if request.resume and is_new:
+            progress.note(
+                f"WARNING --resume: {checkpoint} is not there; starting from the beginning"
+            )
         child = stack.enter_context(
             Child(
                 _WORKER,

@@ -64,6 +64,7 @@ def cut(*, chosen: dict[str, Any], folder: str | None, digest: str) -> dict[str,
     """Cut the model so, for good; what was chosen is kept in `folder` for a call that resumes."""
     stage = _stage()
     removed = stage.plan(chosen["kind"], chosen["amount"]).removed
+    stage.note_overshoot(chosen["kind"], chosen["amount"], removed)
     if folder is not None:
         saved_plan.save(SavedPlan(removed=removed, chosen=chosen), Path(folder), digest)
     return _cut(stage, removed)

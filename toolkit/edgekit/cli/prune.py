@@ -141,8 +141,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--epochs",
         metavar="N",
-        help="Train so long; less if 3 epochs in turn bring no lower loss on the 10 % of --data "
-        "that validate.  [default: 5 with --data, else 0]",
+        help="Train so long, with --cluster and --qat in each stage; less if 3 epochs in turn "
+        "bring no lower loss on the 10 % of --data that validate.  [default: 5 with "
+        "--data, else 0]",
     ),
     click.option(
         "--learning-rate",

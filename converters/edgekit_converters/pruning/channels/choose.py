@@ -269,6 +269,7 @@ def _out_of_reach(ranking: Ranking, target: Target) -> UsageError:
         )
     share = f"{math.ceil(10_000 * stays / whole) / 100:g}% of the"
     left = share if target.amount <= 1 else f"{stays:,}"
+    meant = f", or did you mean {target.amount:g}%?" if 1 < target.amount < 100 else ""
     return UsageError(
-        f"{target}: even with one channel left everywhere {left} {what} remain; ask for more"
+        f"{target}: even with one channel left everywhere {left} {what} remain; ask for more{meant}"
     )

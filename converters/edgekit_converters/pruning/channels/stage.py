@@ -34,6 +34,8 @@ RANKED_ON = 512
 """So many training samples tell which channels matter, and how sensitive a group is."""
 _RANKED_AT_ONCE = 32
 _REASONS = 3
+_OVERSHOOT = 0.1
+"""Of all multiply-adds; less is not worth a word."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,6 +100,19 @@ class ChannelStage:
             )
         return self.ranking
 
+    def note_overshoot(self, kind: Kind, amount: float, removed: Mask) -> None:
+        """Say so where much more multiply-adds go than a target asked for."""
+        multiple, whole = self.job.request.multiple_of, self.graph.macs()
+        if kind != "macs" or multiple == 1:
+            return
+        asked = amount if amount <= 1 else amount / whole
+        left = self.graph.macs(removed) / whole
+        if asked - left > _OVERSHOOT:
+            self.job.notes.append(
+                f"{left:.0%} of the multiply-adds stay, where {asked:.0%} would have done: widths "
+                "are multiples of a few channels; --multiple-of 1 comes closer"
+            )
+
     def cut(self, removed: Mask) -> Any:
         """The model without the channels `removed`."""
         tell("cutting")
@@ -157,4 +172,6 @@ def _nothing_to_cut(job: Job, graph: ChannelGraph) -> UsageError:
         advice = "it has no weights that pruning could take"
     else:
         advice = "try --method unstructured --sparsity 50%"
+    if job.request.skip:
+        advice = "leave out --skip, or some of it"
     return UsageError(f"{job.name}: no channel can be cut{why}; {advice}")

@@ -66,7 +66,10 @@ def goal(
     stored, output = _of_one_output(config.get("loss"), model, settings.loss, name)
     if settings.loss is None and stored is None:
         example = _fitting(model, output)
-        message = f"{name}: is not compiled, so its loss is unknown; give --loss, e.g. {example}"
+        message = (
+            f"{name}: is not compiled, or with code that is not here, so its loss is unknown; "
+            f"give --loss, e.g. {example}, or the code with --custom-objects"
+        )
         raise UsageError(message)
     if settings.loss is None:
         loss = _restored(stored, keras.losses, keras, f"{name}: its loss")

@@ -19,7 +19,7 @@ from edgekit.quote import first_line
 from edgekit.task import class_numbers, match_classes
 from edgekit.tensors import TensorSpec
 from edgekit_converters.pruning.training.overlap import check_places, check_samples
-from edgekit_converters.samples import save_rows
+from edgekit_converters.samples import check_finite, save_rows
 
 Array = NDArray[Any]
 Rows = NDArray[np.intp]
@@ -120,12 +120,7 @@ class TrainingData:
         """
         made = self.dataset.batch(rows)
         for name, array in made.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                message = (
-                    f"{self.text}: input {name!r} has NaN or infinite values among the samples "
-                    f"{int(rows[0])} to {int(rows[-1])}; clean the data"
-                )
-                raise DataError(message)
+            check_finite(array, self.text, name, np.asarray(rows))
         return tuple(made[spec.name] for spec in self.dataset.inputs)
 
     def save_test(self, path: Path) -> Path:

@@ -103,6 +103,8 @@ def fine_tune(
         raise UsageError(message)
     shape = _output_shape(trainer, data)
     labels = fit_labels(data.labels, aim.family, shape, source=data.text)
+    if data.tested is not data.dataset and data.tested.labels is not None:  # before hours of work
+        fit_labels(data.tested.labels, aim.family, shape, source=f"--test {data.tested.text}")
     fixed = {spec.shape[0] for spec in data.dataset.inputs if spec.shape} - {None}
     feed = Feed(
         data,

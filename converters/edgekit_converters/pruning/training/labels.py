@@ -14,6 +14,8 @@ from edgekit.task import class_numbers, is_one_hot
 from edgekit_converters.pruning.training.compiled import Family
 
 Array = NDArray[Any]
+_TASK = "say --task regression if they are values"
+"""What `edgekit evaluate` would advise."""
 
 
 def fit_labels(
@@ -38,6 +40,7 @@ def fit_labels(
         DataError: they are no classes of the model, or not as many numbers as the output has.
     """
     try:
+        _check_finite(labels)
         if family == "sparse":
             return _numbers(labels, output)
         if family == "categorical":
@@ -48,7 +51,8 @@ def fit_labels(
             return np.asarray(labels, np.int32)
         return _values(labels, output)
     except DataError as error:
-        message = f"{source}: {first_line(error)}"
+        told = first_line(error).replace(_TASK, "give --loss mse if they are values")
+        message = f"{source}: {told}"
         raise DataError(message) from error
 
 
@@ -117,11 +121,13 @@ def _values(labels: Array, output: Sequence[int | None]) -> Array:
             "give labels of that shape, or a --loss for classes"
         )
         raise DataError(message)
-    made = np.asarray(labels, np.float32)
-    if not np.isfinite(made).all():
+    return np.asarray(labels, np.float32)
+
+
+def _check_finite(labels: Array) -> None:
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         message = "labels: have NaN or infinite values; clean the data"
         raise DataError(message)
-    return made
 
 
 def _are_shares(labels: Array) -> bool:

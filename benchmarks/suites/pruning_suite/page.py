@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .bars import LEAST_CUT, MOST_GZIP, MOST_LOST, MOST_LOST_WITH_ZEROS, Miss
@@ -12,6 +13,7 @@ from .numbers import signed
 
 BEGIN = "<!-- measured: begin; written by benchmarks/suites/pruning.py -->"
 END = "<!-- measured: end -->"
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 def write(page: Path, tables: str) -> None:
@@ -33,7 +35,7 @@ def tables(
 ) -> str:
     """Both tables, what is missed, and where it was measured, as Markdown."""
     first = results[0]
-    doubts = sorted({doubt for result in results for doubt in result.doubts})
+    doubts = _together({doubt for result in results for doubt in result.doubts})
     structured = [result for result in results if result.kind in CUT]
     others = [result for result in results if result.kind not in CUT]
     parts = [
@@ -52,6 +54,23 @@ def tables(
     )
     parts.append(misses_table(misses, floors) if misses else "All are reached.")
     return "\n\n".join(parts) + "\n"
+
+
+def _together(doubts: Iterable[str]) -> list[str]:
+    """Doubts that differ in a number alone are one, from the least to the most."""
+    numbers: dict[str, list[str]] = {}
+    for doubt in doubts:
+        found = _NUMBER.search(doubt)
+        numbers.setdefault(_NUMBER.sub("{}", doubt, count=1), []).append(found[0] if found else "")
+    told = []
+    for text, given in sorted(numbers.items()):
+        least, most = min(given, key=_value), max(given, key=_value)
+        told.append(text.replace("{}", least if least == most else f"{least} to {most}", 1))
+    return told
+
+
+def _value(number: str) -> float:
+    return float(number or 0)
 
 
 def structured_table(results: Sequence[Result]) -> str:

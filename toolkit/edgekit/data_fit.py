@@ -150,4 +150,6 @@ def _shape_advice(shape: Sequence[int], wanted: Sequence[int | None]) -> str:
             return f"add --preprocess {'gray' if wanted[2] == 1 else 'rgb'}"
     if len(shape) == 2 and len(wanted) == 3 and wanted[2] == 3:
         return "add --preprocess rgb if they are gray images"
+    if len(shape) == len(wanted) == 1 and wanted[0] == shape[0] - 1:
+        return "reshape them, or call the column of a table 'label' if one of them is that"
     return "reshape them"

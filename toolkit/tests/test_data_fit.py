@@ -48,6 +48,7 @@ def test_a_shape_that_fits_is_accepted(
         ((4, 64), (None, 8, 8, 1), "reshape"),
         ((4, 11), (None, 10), "reshape"),
         ((4,), (None, 10), "reshape"),
+        ((4, 7), (None, 6), "call the column of a table 'label'"),
     ],
 )
 def test_a_shape_that_does_not_fit_is_refused_with_advice(

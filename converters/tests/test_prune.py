@@ -139,7 +139,7 @@ def test_a_refused_command_with_force_leaves_what_an_earlier_one_trained(
     assert trained.read_text() == "hours of work"
 
 
-@pytest.mark.parametrize("then", [{"qat": True}, {"macs": "60%"}, {"cluster": 8}], ids=str)
+@pytest.mark.parametrize("then", [{"qat": True}, {"macs": "60%"}], ids=str)
 def test_zeros_of_an_earlier_call_are_kept(
     net: Path, data: Path, tmp_path: Path, then: dict[str, Any]
 ) -> None:
